@@ -178,7 +178,7 @@ class CheckerRules:
     result_keys: Mapping[str, str] = field(default_factory=dict)
     """By the scenario that LoadGen ran, the key of its detail log that is the result; a model may have its own."""
     accuracy_lines: Mapping[str, str] = field(default_factory=dict)
-    """By metric, a regular expression for a line of `accuracy.txt`, from its beginning; its group is the value."""
+    """By metric, a pattern (`facts.patterns`) of a line of `accuracy.txt`, from its start; the value is its group."""
     forgiven_errors: tuple[str, ...] = ()
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[Inferred, ...] = ()

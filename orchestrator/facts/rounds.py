@@ -187,6 +187,8 @@ class LoadGenRules(NamedTuple):
     why: str
     layer: str = ""
     """The layer that installs one of these; empty where the round names none."""
+    not_run: str = ""
+    """Why no test of the round can be run; empty where one can."""
     server_latency_ms: float | None = None
     knows: Mapping[str, LatencyLimit] = MappingProxyType({})
     since: Mapping[str, str] = MappingProxyType({})

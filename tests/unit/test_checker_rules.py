@@ -14,6 +14,7 @@ import pytest
 from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.definitions.catalog.rounds import round_names
 from orchestrator.facts.checker_rules import CHECKS
+from orchestrator.facts.patterns import compiled
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "rounds"
 ROUNDS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FIXTURES.glob("*.json"))}
@@ -113,7 +114,7 @@ def test_a_line_of_accuracy_is_read_as_the_checker_reads_it(catalog, name):
     metrics = {target.metric for model in catalog.round_rules(name).models.values() for target in model.accuracy}
     assert metrics <= set(ours), "each metric of the round has a line"
     for metric in ours:
-        found = [match.group(1) if (match := re.match(ours[metric], line)) else None for line in LINES]
+        found = [match.group(1) if (match := compiled(ours[metric]).match(line)) else None for line in LINES]
         wanted = [match.group(1) if (match := re.match(theirs[metric], line)) else None for line in LINES]
         assert found == wanted, metric
         assert any(found), f"no sample line has {metric}, so nothing was compared"

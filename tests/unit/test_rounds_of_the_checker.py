@@ -115,7 +115,7 @@ def test_the_accepted_loadgens_do_not_overlap(catalog):
     for older, newer in pairwise(ranges):
         assert version_key(older.last) < version_key(newer.first), "each has its own seeds compiled in"
     assert newest_round(catalog) == "v6.1"
-    assert round_names(catalog) == ("v4.1", "v5.0", "v5.1", "v6.0", "v6.1")
+    assert round_names(catalog) == ("v3.0", "v4.1", "v5.0", "v5.1", "v6.0", "v6.1")
 
 
 def test_what_loadgen_itself_limits(catalog):

@@ -89,6 +89,7 @@ def _loadgen(rounds: tuple[Round, ...], knows: Mapping[str, LoadGenEntry]) -> Lo
         last=wanted.last,
         why=wanted.why,
         layer=wanted.layer or "",
+        not_run=wanted.not_run or "",
         server_latency_ms=limits[0] if limits else None,
         knows={
             name: LatencyLimit(latency_ms=entry.latency_ms, ttft_ms=entry.ttft_ms, tpot_ms=entry.tpot_ms)
@@ -135,8 +136,8 @@ def _submission(name: str, model: ModelFields, checker: CheckerRules) -> ModelSu
     return ModelSubmission(
         equal_issue=bool(model.equal_issue),
         token_latencies=bool(model.token_latencies),
-        result_keys={**checker.result_keys, **(model.result_keys or {})},
-        units={**checker.units, **(model.units or {})},
+        result_keys={**checker.result_keys, **cast("dict[str, str]", model.result_keys or {})},
+        units={**checker.units, **cast("dict[str, str]", model.units or {})},
         accuracy_extras=dict(model.accuracy_extras or {}),
         delta_percent=dict.fromkeys(model.accuracy or (), delta) | cast("dict[str, float]", model.delta_percent or {}),
     )

@@ -6,12 +6,12 @@ the one before, whole. `facts.checker_rules` says what the fields mean.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from orchestrator.definitions.kinds.base import Commit, GitUrl, Line, RelativePath, Strict
+from orchestrator.definitions.kinds.texts import ValuePattern
 from orchestrator.facts.checker_rules import Answer, Check
 from orchestrator.facts.rounds import RuleScenario
 
@@ -23,7 +23,7 @@ FileName = Annotated[str, StringConstraints(pattern=r"^\.?[A-Za-z0-9][A-Za-z0-9.
 Place = Annotated[
     str,
     StringConstraints(
-        pattern=r"^(?:(?:[A-Za-z0-9_.-]|\{(?:division|submitter|system|model|scenario)\})+(?:/(?!\Z)|\Z))+\Z",
+        pattern=r"^(?!(?:.*/)?\.\.?(?:/|\Z))(?:(?:[A-Za-z0-9_.-]|\{(?:division|submitter|system|model|scenario)\})+(?:/(?!\Z)|\Z))+\Z",
         max_length=200,
     ),
 ]
@@ -34,20 +34,7 @@ KeyByScenario = dict[RuleScenario, Key]
 Percent = Annotated[float, Field(gt=0, le=100)]
 Bytes = Annotated[int, Field(gt=0)]
 Checks = dict[Check, Answer]
-
-
-def _with_one_group(text: str) -> str:
-    try:
-        groups = re.compile(text).groups
-    except re.error as problem:
-        raise ValueError(f"no regular expression: {problem}") from problem
-    if groups != 1:
-        raise ValueError(f"it has {groups} groups, and needs one: the value")
-    return text
-
-
-LineOfAccuracy = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_with_one_group)]
-"""A regular expression whose one group is the value; it is matched from the beginning of a line."""
+AccuracyLines = dict[Key, ValuePattern]
 
 
 class CheckerProgram(Strict):
@@ -168,8 +155,8 @@ class Checker(Strict):
     power_units: ByScenario | None = None
     result_keys: KeyByScenario | None = None
     """The key of LoadGen's detail log that is the result of a scenario; of Interactive without one it is Server's."""
-    accuracy_lines: dict[Key, LineOfAccuracy] | None = None
-    """By metric, how its line of `accuracy.txt` begins."""
+    accuracy_lines: AccuracyLines | None = None
+    """By metric, how its line of `accuracy.txt` reads from the beginning; the group is the value."""
     forgiven_errors: tuple[Label, ...] | None = None
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[InferredResult, ...] | None = None

@@ -151,6 +151,8 @@ class LoadGen(Strict):
     last: Version = Field(alias="to")
     why: Text
     """Where the bounds come from."""
+    not_run: Text | None = None
+    """Why no test of this round can be run; results of it can be checked all the same."""
     server_latency_ms: Milliseconds | None = None
     """Server's limit for a name that has none of its own, or that the conf does not know."""
     knows: dict[Word, LoadGenEntry] = Field(default_factory=dict)
@@ -160,6 +162,8 @@ class LoadGen(Strict):
     def _is_a_range(self) -> Self:
         if version_key(self.first) > version_key(self.last):
             raise ValueError(f"`from` {self.first} is after `to` {self.last}")
+        if self.layer is not None and self.not_run is not None:
+            raise ValueError("`layer` is what tests are run with, and `not_run` says that none are: give one of them")
         return self
 
 
