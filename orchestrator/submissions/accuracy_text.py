@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
+
+from orchestrator.facts.patterns import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_HASH = re.compile(r"hash=(\w+)$")
+_HASH = re.compile(rb"^hash=(\w+)$", re.MULTILINE)
 
 
 class Figure(NamedTuple):
@@ -41,20 +42,17 @@ class AccuracyText(NamedTuple):
 
 
 def parse_accuracy(text: str, lines: Mapping[str, str]) -> AccuracyText:
-    """The figures of some metrics; ``lines`` has for each the expression that its line begins with."""
+    """The figures of some metrics; ``lines`` has for each the pattern (`facts.patterns`) that its line begins with."""
+    data = "\n".join(text.splitlines()).encode()
     figures: list[Figure] = []
-    found, at = "", 0
-    for number, line in enumerate(text.splitlines(), 1):
-        for metric, expression in lines.items():
-            match = _compiled(expression).match(line)
-            if match is not None:
-                figures.append(Figure(number, metric, match.group(1)))
-        match = _HASH.match(line)
-        if match is not None:
-            found, at = match.group(1), at or number
-    return AccuracyText(tuple(figures), found, at)
-
-
-@cache
-def _compiled(expression: str) -> re.Pattern[str]:
-    return re.compile(expression)
+    for metric, pattern in lines.items():
+        for match in compiled(f"(?m)^(?:{pattern})").finditer(data):
+            begin, end = match.span(1)
+            line = data.count(b"\n", 0, match.start()) + 1
+            if b"\n" not in data[match.start() : end]:  # white space of a pattern may reach into the next line
+                figures.append(Figure(line, metric, data[begin:end].decode()))
+    figures.sort(key=lambda figure: figure.line)  # in a line, the order of the metrics stays
+    found = [(match.group(1), match.start()) for match in _HASH.finditer(data)]
+    if not found:
+        return AccuracyText(tuple(figures))
+    return AccuracyText(tuple(figures), found[-1][0].decode(), data.count(b"\n", 0, found[0][1]) + 1)
