@@ -19,7 +19,7 @@ from orchestrator.submissions.kept import Kept, signature_of
 from orchestrator.submissions.places import before, filled
 from orchestrator.submissions.reading import Reader
 from orchestrator.submissions.rules.layout import BESIDE_RULES, SUBMITTER_RULES, TREE_RULES, SubmitterFacts, survey
-from orchestrator.submissions.tree import Folder, Tree, list_tree
+from orchestrator.submissions.tree import list_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,34 +79,33 @@ def check_tree(
 
 
 def _checked(source: Source, book: Rulebook, submitter: str, processes: int, kept: Kept | None) -> Checked:
-    checker, tree = book.checker, source.tree
-    findings = findings_of(TREE_RULES, tree, book)
+    findings = findings_of(TREE_RULES, source.tree, book)
     nothing = book.as_official and book.refuses(found for found in findings if found.rule == "root-files")
     refused = [""] if nothing else []
     units: list[Unit] = []
-    for division, folder in _submitters(tree, book, submitter):
-        name = folder.path.rpartition("/")[2]
-        fault = gather_mapping(source, division, name)[1]
-        found = survey(folder, checker.limits.file_bytes)
-        facts = SubmitterFacts(tree, folder.path, division, name, found, fault)
+    rows: list[tuple[str, ...]] = []
+    for facts in _submitters(source, book, submitter):
         of_submitter = findings_of(SUBMITTER_RULES, facts, book)
         beside = findings_of(BESIDE_RULES, facts, book)
         findings += of_submitter + beside
         if book.refuses(of_submitter):
-            refused.append(folder.path)
+            refused.append(facts.path)
         if book.refuses(beside):
-            refused.append(filled(before(checker.layout.results, "system"), division=division, submitter=name))
-        units += _units(source, division, name, refused=nothing or book.refuses(of_submitter))
+            refused.append(_results(book, facts.division, facts.name))
+        units += _units(source, book, facts, refused=nothing or book.refuses(of_submitter))
     outcomes = _outcomes(source, book, units, processes, kept)
-    rows = [row for unit, outcome in zip(units, outcomes, strict=True) if not unit.refused for row in outcome.rows]
+    for unit, outcome in zip(units, outcomes, strict=True):
+        findings += outcome.findings
+        refused += outcome.refused
+        rows += () if unit.refused else outcome.rows
     return Checked(
         round=book.round.name,
-        columns=checker.columns,
-        findings=(*findings, *(found for outcome in outcomes for found in outcome.findings)),
+        columns=book.checker.columns,
+        findings=tuple(findings),
         rows=tuple(rows),
         results=sum(outcome.results for outcome in outcomes),
-        refused=(*refused, *(path for outcome in outcomes for path in outcome.refused)),
-        files=tree.entries,
+        refused=tuple(refused),
+        files=source.tree.entries,
     )
 
 
@@ -117,24 +116,29 @@ def _wanted(path: str, divisions: Sequence[str], submitter: str) -> bool:
     return not submitter or len(parts) == 1 or parts[1] == submitter
 
 
-def _submitters(tree: Tree, book: Rulebook, wanted: str) -> Iterator[tuple[str, Folder]]:
-    """The folders of submitters that show results."""
-    layout = book.checker.layout
-    for division, folder in tree.root.folders.items():
+def _results(book: Rulebook, division: str, submitter: str) -> str:
+    """The folder of a submitter's results."""
+    return filled(before(book.checker.layout.results, "system"), division=division, submitter=submitter)
+
+
+def _submitters(source: Source, book: Rulebook, wanted: str) -> Iterator[SubmitterFacts]:
+    """Those that show results."""
+    for division, folder in source.tree.root.folders.items():
         if division not in book.checker.divisions:
             continue
-        for name, of_submitter in folder.folders.items():
-            results = filled(before(layout.results, "system"), division=division, submitter=name)
-            if (not wanted or name == wanted) and tree.root.at(*results.split("/")) is not None:
-                yield division, of_submitter
+        for name, inner in folder.folders.items():
+            if (wanted and name != wanted) or source.folder(_results(book, division, name)) is None:
+                continue
+            fault = gather_mapping(source, division, name)[1]
+            found = survey(inner, book.checker.limits.file_bytes)
+            yield SubmitterFacts(source.tree, inner.path, division, name, found, fault)
 
 
-def _units(source: Source, division: str, submitter: str, *, refused: bool) -> Iterator[Unit]:
-    template = before(source.rules.checker.layout.results, "system")
-    folder = source.folder(filled(template, division=division, submitter=submitter))
+def _units(source: Source, book: Rulebook, facts: SubmitterFacts, *, refused: bool) -> Iterator[Unit]:
+    folder = source.folder(_results(book, facts.division, facts.name))
     for name, inner in folder.folders.items() if folder is not None else ():
         size = sum(fact.size for each in inner.walk() for fact in each.files.values())
-        yield Unit(division, submitter, name, size, refused)
+        yield Unit(facts.division, facts.name, name, size, refused)
 
 
 def _outcomes(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.submissions.detail_log import DetailLog
@@ -16,11 +15,11 @@ from orchestrator.submissions.facts import Document, PowerFacts, PowerSample, Re
 from orchestrator.submissions.findings import Rule, Said
 from orchestrator.submissions.power import HASHED, Window, window_of
 from orchestrator.submissions.rules.performance import differing
+from orchestrator.submissions.rules.ptd_log import doubts_were_checked, faults_in, ranging_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from orchestrator.facts.checker_rules import Answer
     from orchestrator.submissions.findings import Rulebook
 
 _FILES = "submission_checker.py: check_power_dir"
@@ -50,18 +49,6 @@ _LEAST_OF_RANGING = -5
 _IN_SESSION = (
     *("version", "timezone", "modules", "sources", "messages", "uuid", "session_name", "results", "phases"),
 )  # fmt: skip
-_RANGING_ERRORS = (
-    "Can't evaluate uncertainty of this sample!",
-    "Bad watts reading nan from ",
-    "Bad amps reading nan from ",
-    "Bad pf reading nan from ",
-    "Bad volts reading nan from ",
-    "Current appears to be too high for set range",
-)
-"""Usual while the range is looked for."""
-_TESTING_ERRORS = ("USB.",)
-_UNCERTAIN = re.compile(r"Uncertainty \d+.\d+%, which is above 1.00% limit for the last sample!")
-_STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
 
 
 def _files(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
@@ -297,74 +284,16 @@ def _ptd_log(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
     if power is None or both is None or isinstance(power.ptd_log, Unread):
         return
     path = f"{power.path}/ptd_logs.txt"
-    ranging = _ranging_window(power.ptd_log, str(both[1].get("session_name")))
+    ranging = ranging_window(power.ptd_log, str(both[1].get("session_name")))
     if ranging is None:
         yield Said(path, "does not say when the ranging run was")
         return
-    activated = next((line for line in power.ptd_log if "Uncertainty checking for Yokogawa" in line), "")
-    at = _stamp(activated)
-    if "is activated" not in activated or at is None or at >= ranging.begin:
+    if not doubts_were_checked(power.ptd_log, ranging):
         yield Said(path, "does not say before the ranging run that uncertainty is checked")
-    window = window_of(result.run.log)
-    bad = []
-    for line in power.ptd_log:
-        if "ERROR:" not in line and not book.as_official and _UNCERTAIN.search(line) is None:
-            continue  # a warning that is told at most
-        answer = _answer(line, ranging, window)
-        if answer == "refuse":
-            bad.append(line)
-        elif answer == "tell" and book.as_official:  # the official checker ends at the first one that it only tells
-            break
+    testing = window_of(result.run.log)
+    bad = list(faults_in(power.ptd_log, ranging, testing, ends_at_a_warning=book.as_official))
     if bad:
         yield Said(path, f"tells of {len(bad):,} faults outside the ranging run; the first: {bad[0].strip()[:200]}")
-
-
-def _answer(line: str, ranging: Window, testing: Window | None) -> Answer:
-    """What an error or a warning of PTDaemon means: any error outside the ranging run is refused, and doubt of the
-    samples within the test; what else is unusual is told."""
-    _, error, told = line.partition("ERROR:")
-    if error:
-        told = told.strip()
-        if told in _TESTING_ERRORS:
-            return "tell"
-        at = _stamp(line)
-        if at is None or not ranging.begin < at < ranging.end:
-            return "refuse"
-        return "skip" if told.startswith(_RANGING_ERRORS) else "tell"
-    _, warning, told = line.partition("WARNING:")
-    at = _stamp(line) if warning and testing is not None else None
-    if at is None or testing is None or min(at - testing.begin, testing.end - at) <= _UNSURE:
-        return "skip"
-    return "refuse" if _UNCERTAIN.search(told) is not None else "tell"
-
-
-_UNSURE = timedelta(seconds=800)
-"""The official checker lets doubt pass so near to the ends of a test: it adds its milliseconds to seconds."""
-
-
-def _ranging_window(lines: tuple[str, ...], session: str) -> Window | None:
-    begin = None
-    for line in lines:
-        told = line[_LENGTH:].strip()
-        if begin is None and told == f": Go with mark '{session}_ranging'":
-            begin = _stamp(line)
-        elif begin is not None and told == ": Completed test":
-            end = _stamp(line)
-            return Window(begin, end) if end is not None else None
-    return None
-
-
-_LENGTH = len("07-31-2025 09:26:03.554")
-
-
-def _stamp(line: str) -> datetime | None:
-    """When a line was written; None where it does not begin with a time."""
-    if _STAMP.match(line) is None:
-        return None
-    try:
-        return datetime.fromisoformat(f"{line[6:10]}-{line[:5]}{line[10:_LENGTH]}+00:00")
-    except ValueError:
-        return None
 
 
 def _configuration(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
