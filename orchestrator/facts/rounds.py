@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.facts.checker_rules import CheckerRules
+
 RuleScenario = Literal["SingleStream", "MultiStream", "Server", "Interactive", "Offline"]
 """As the checker spells them. Interactive is LoadGen's Server under another name and stricter limits."""
 CategoryName = Literal["datacenter", "edge", "datacenter-edge"]
@@ -67,6 +69,22 @@ class ScenarioRules(NamedTuple):
         return {"required": list(self.required), "optional": list(self.optional)}
 
 
+class ModelSubmission(NamedTuple):
+    """What the checker asks of a model's results in a tree, besides figures."""
+
+    equal_issue: bool = False
+    """Whether each sample has to be issued as often as any other."""
+    token_latencies: bool = False
+    result_keys: Mapping[str, str] = MappingProxyType({})
+    """By scenario, the key of LoadGen's detail log that is the result; the round's are in it."""
+    units: Mapping[str, str] = MappingProxyType({})
+    """By scenario, of results; the round's are in it."""
+    accuracy_extras: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    """Folder beside the accuracy logs → names, without what follows the first dot, of the files that it has to hold."""
+    delta_percent: Mapping[str, float] = MappingProxyType({})
+    """By metric, how far TEST01's outputs may be from the whole."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRules:
     """The rules of one model in one round; None and absent keys are what no source gives."""
@@ -98,6 +116,7 @@ class ModelRules:
     """What LoadGen's conf sets for the scenarios that run as its Server."""
     compliance: tuple[str, ...]
     differs: Mapping[str, str]
+    submission: ModelSubmission
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -168,6 +187,8 @@ class LoadGenRules(NamedTuple):
     why: str
     layer: str = ""
     """The layer that installs one of these; empty where the round names none."""
+    not_run: str = ""
+    """Why no test of the round can be run; empty where one can."""
     server_latency_ms: float | None = None
     knows: Mapping[str, LatencyLimit] = MappingProxyType({})
     since: Mapping[str, str] = MappingProxyType({})
@@ -198,6 +219,7 @@ class RoundRules:
     one_of: tuple[str, ...]
     metrics: Mapping[str, str]
     compliance_tests: Mapping[str, str]
+    checker: CheckerRules
     models: Mapping[str, ModelRules]
 
     def needed_of(self, scenarios: ScenarioRules) -> tuple[str, ...]:

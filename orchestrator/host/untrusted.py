@@ -11,6 +11,7 @@ import hashlib
 import os
 import stat
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
@@ -18,7 +19,7 @@ from orchestrator.facts.neutral import neutral
 from orchestrator.facts.strict_json import strict_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Any, BinaryIO
 
@@ -49,7 +50,13 @@ class UnreadableFile(StepFailed):
 @contextmanager
 def opened(folder: Path, name: str, limit: int | None = None) -> Iterator[BinaryIO]:
     """The regular file ``name`` below ``folder``, open for reading; ``limit`` is the most bytes that it may have."""
-    with os.fdopen(_open_file(folder, name, limit), "rb") as stream:
+    with _stream(folder, name, _open_file(folder, name, limit)) as stream:
+        yield stream
+
+
+@contextmanager
+def _stream(folder: Path, name: str, descriptor: int) -> Iterator[BinaryIO]:
+    with os.fdopen(descriptor, "rb") as stream:
         try:
             yield stream
         except OSError as error:
@@ -59,10 +66,79 @@ def opened(folder: Path, name: str, limit: int | None = None) -> Iterator[Binary
 def read_bytes(folder: Path, name: str, limit: int = LARGEST_DOCUMENT) -> bytes:
     """The whole file; raises `UnreadableFile`."""
     with opened(folder, name, limit) as stream:
-        data = stream.read(limit + 1)
+        data = _read(stream, limit)
     if len(data) > limit:  # it grew meanwhile
         raise UnreadableFile(folder, name, f"has more than {limit:,} bytes")
     return data
+
+
+def _read(stream: BinaryIO, limit: int) -> bytes:
+    """All of a file, and a byte more than ``limit`` at most. To ask for much more than there is costs more than to
+    read a small file."""
+    size = os.fstat(stream.fileno()).st_size
+    data = stream.read(min(size, limit) + 1)
+    if len(data) > size:  # it grew meanwhile
+        data += stream.read(limit + 1 - len(data))
+    return data
+
+
+class FilesBelow:
+    """Opens many files below a folder as `opened` does; the folders on the way to the last one stay open.
+
+    A thread or a process needs its own; `close` it at the end. After that it may be used again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._names: list[str] = []
+        self._held: list[int] = []
+
+    def close(self) -> None:
+        """Let go of the folders."""
+        self._close_from(0)
+        while self._held:
+            os.close(self._held.pop())
+
+    def read_bytes(self, name: str, limit: int = LARGEST_DOCUMENT) -> bytes:
+        """The whole file; raises `UnreadableFile`."""
+        with self.opened(name, limit) as stream:
+            data = _read(stream, limit)
+        if len(data) > limit:
+            raise UnreadableFile(self.folder, name, f"has more than {limit:,} bytes")
+        return data
+
+    def read_text(self, name: str, limit: int = LARGEST_DOCUMENT) -> str:
+        """The whole file as UTF-8; raises `UnreadableFile`."""
+        try:
+            return self.read_bytes(name, limit).decode()
+        except UnicodeDecodeError:
+            raise UnreadableFile(self.folder, name, "is not UTF-8") from None
+
+    @contextmanager
+    def opened(self, name: str, limit: int | None = None) -> Iterator[BinaryIO]:
+        """The regular file ``name``, open for reading; ``limit`` is the most bytes that it may have."""
+        with _stream(self.folder, name, _checked(self.folder, name, limit, self._open)) as stream:
+            yield stream
+
+    def _open(self, name: str) -> int:
+        *parents, last = _parts(name)
+        if not self._held:
+            self._held.append(os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        same = 0
+        for mine, asked in zip(self._names, parents, strict=False):
+            if mine != asked:
+                break
+            same += 1
+        self._close_from(same)
+        for part in parents[same:]:
+            self._held.append(os.open(part, _FOLDER, dir_fd=self._held[-1]))
+            self._names.append(part)
+        return os.open(last, _FILE, dir_fd=self._held[-1])
+
+    def _close_from(self, depth: int) -> None:
+        while len(self._names) > depth:
+            self._names.pop()
+            os.close(self._held.pop())
 
 
 def read_text(folder: Path, name: str, limit: int = LARGEST_DOCUMENT, *, errors: str = "strict") -> str:
@@ -146,9 +222,13 @@ def names_below(folder: Path, most: int = MOST_LISTED) -> list[str]:
 
 
 def _open_file(folder: Path, name: str, limit: int | None) -> int:
+    return _checked(folder, name, limit, partial(_open_below, folder))
+
+
+def _checked(folder: Path, name: str, limit: int | None, open_below: Callable[[str], int]) -> int:
     """The descriptor of a regular file of at most ``limit`` bytes; raises `UnreadableFile`."""
     try:
-        descriptor = _open_below(folder, name)
+        descriptor = open_below(name)
     except FileNotFoundError:
         raise UnreadableFile(folder, name, "is missing", missing=True) from None
     except OSError as error:
@@ -169,9 +249,7 @@ def _open_file(folder: Path, name: str, limit: int | None) -> int:
 
 
 def _open_below(folder: Path, name: str) -> int:
-    *parents, last = name.split("/")
-    if not all(part not in {"", ".", ".."} for part in (*parents, last)):
-        raise FileNotFoundError(name)
+    *parents, last = _parts(name)
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parents:
@@ -181,6 +259,13 @@ def _open_below(folder: Path, name: str) -> int:
         return os.open(last, _FILE, dir_fd=held)
     finally:
         os.close(held)
+
+
+def _parts(name: str) -> list[str]:
+    parts = name.split("/")
+    if not {"", ".", ".."}.isdisjoint(parts):
+        raise FileNotFoundError(name)
+    return parts
 
 
 def _holes(descriptor: int, enough: int) -> int:

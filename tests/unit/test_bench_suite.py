@@ -232,3 +232,27 @@ def test_a_network_from_a_seed_is_the_same_in_both_forms(bench, tmp_path):
         np.testing.assert_allclose(program(torch.from_numpy(pictures))["logits"], expected, rtol=1e-2, atol=1e-3)
     assert np.isfinite(expected).all()
     assert np.abs(expected).max() > 1e-6
+
+
+def test_rows_of_two_summaries_are_compared_whole_and_in_any_order(bench, tmp_path):
+    theirs, ours = tmp_path / "theirs.csv", tmp_path / "ours.csv"
+    theirs.write_text('Model,Result\nresnet,1.5\nbert,"2,5"\nbert,"2,5"\n')
+    ours.write_text('Model,Result\nbert,"2,5"\nresnet,1.5\nbert,"2,6"\n')
+    assert bench("submission_check").compared(theirs, ours) == (3, 2)
+    ours.write_text('Model,Result\nbert,"2,5"\nresnet,1.5\n')
+    assert bench("submission_check").compared(theirs, ours)[1] == 1, "a row that is there twice counts twice"
+
+
+def test_published_trees_that_are_not_here_are_told(bench, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MLORCH_BENCH_TREES", str(tmp_path))
+    with pytest.raises(bench("common").NotHereError, match="none of the published trees can be had"):
+        bench("submission_check").measure()
+    assert f"v5.1: left out: {tmp_path} has no folder v5.1 or unofficial-v5.1" in capsys.readouterr().err
+
+
+@pytest.mark.processes
+def test_the_memory_of_a_check_is_that_of_all_its_processes(bench, tmp_path):
+    child = "import time; x = b'1' * 60_000_000; time.sleep(0.5)"
+    parent = f"import subprocess, sys; x = b'1' * 60_000_000; subprocess.run([sys.executable, '-c', {child!r}])"
+    peak = bench("submission_check").peak_memory([sys.executable, "-c", parent], env={}, cwd=tmp_path)
+    assert 120_000_000 < peak < 250_000_000

@@ -361,3 +361,64 @@ def test_a_model_that_a_round_has_not(catalog, name, model, words):
         model_rules(catalog, name, model)
     assert caught.value.slug == "unknown-round-model"
     assert words in caught.value.hint
+
+
+# -- what the checker asks of a tree -------------------------------------------------------------
+
+CHECKER = """\
+checker:
+  statuses: [available, preview]
+  layout:
+    results: "{division}/results/{model}"
+    code: "{division}/code"
+  units: {Server: Queries/s, Offline: Samples/s}
+  result_keys: {Server: rate}
+  accuracy_lines: {acc: '^acc=([0-9.]+)'}
+  delta_percent: 1
+  delta_percent_high: 0.1
+  checks: {seeds: tell}
+"""
+
+
+def test_the_checker_of_a_round_is_the_one_before_with_its_changes(tmp_path):
+    later = 'checker:\n  statuses: [rdi]\n  layout: {code: "{division}/src"}\n  units: {Interactive: Words/s}\n'
+    later += "  checks: {validity: skip}\n"
+    rounds = of(tmp_path, {
+        "recipes/rounds/r1.yaml": FIRST.replace("metrics: {", CHECKER + "metrics: {"),
+        "recipes/rounds/r2.yaml": SECOND.replace("removed:", later + "removed:"),
+    })  # fmt: skip
+    first, second = rounds.round_rules("r1"), rounds.round_rules("r2")
+    assert first.checker.answer("validity") == "refuse", "what is not said is refused"
+    assert (second.checker.answer("seeds"), second.checker.answer("validity")) == ("tell", "skip")
+    assert second.checker.statuses == ("rdi",), "a list replaces the one before"
+    assert (second.checker.layout.results, second.checker.layout.code) == (
+        "{division}/results/{model}",
+        "{division}/src",
+    )
+    assert second.checker.units == {"Server": "Queries/s", "Offline": "Samples/s", "Interactive": "Words/s"}
+    assert first.models["net-99.9"].submission.delta_percent == {"acc": 0.1}
+    assert second.models["talk"].submission.result_keys == {"Server": "rate"}
+
+
+def test_a_round_that_says_nothing_of_its_checker_has_empty_rules(tmp_path):
+    checker = of(tmp_path).round_rules("r2").checker
+    assert (checker.program, checker.columns, checker.answer("seeds")) == (None, (), "refuse")
+
+
+@pytest.mark.parametrize(
+    ("was", "wrong", "said"),
+    [
+        ("{seeds: tell}", "{seed: tell}", "seed"),
+        ("{seeds: tell}", "{seeds: shout}", "shout"),
+        ("'^acc=([0-9.]+)'", "'^acc=[0-9.]+'", "exactly one group"),
+        ("'^acc=([0-9.]+)'", "'^acc=([0-9.]+'", "no regular expression"),
+        ('"{division}/code"', '"../code"', "code"),
+        ('"{division}/code"', '"/code"', "code"),
+        ('"{division}/code"', '"{place}/code"', "code"),
+    ],
+)
+def test_what_a_checker_cannot_mean_is_told_with_its_line(tmp_path, was, wrong, said):
+    text = FIRST.replace("metrics: {", CHECKER.replace(was, wrong) + "metrics: {")
+    problem = faults(tmp_path, {"recipes/rounds/r1.yaml": text})[0]
+    assert said in f"{problem.message} {problem.hint}"
+    assert text.splitlines()[problem.span.line - 1].count(wrong.strip("{}").split(":")[0]) >= 1

@@ -71,7 +71,7 @@ def test_without_a_round_what_runs_and_what_the_newest_round_asks_for_are_apart(
     assert (models["gpt-oss-120b"]["targets"], models["gpt-oss-120b"]["benchmarks"]) == ([], [])
     _, out, talk = called("benchmarks", "list")
     assert out.index("image-smoke *") < out.index("MLPerf Inference v6.1") < out.index("Offline (Interactive Server)")
-    assert "other rounds, with --round: v4.1, v5.0, v5.1, v6.0" in talk
+    assert "other rounds, with --round: v3.0, v4.1, v5.0, v5.1, v6.0" in talk
 
 
 def test_the_table_of_a_round_fits_a_hundred_columns(called):
@@ -168,6 +168,9 @@ def test_a_round_without_a_loadgen_is_refused_when_planning(called, words, tmp_p
     assert status == 2
     assert "neither harness `loadgen-onnx` nor v6.2 names a layer with LoadGen [loadgen-layer]" in err
     assert called(*words, "--round", "v6.0")[0] == 0
+    status, _, err = called(*words, "--round", "v3.0")
+    assert (status, "v3.0 cannot be run: its LoadGen, 3.0, is in no package index [round-not-run]" in err) == (2, True)
+    assert "`mlorch submission check TREE --round v3.0` checks results of this one" in err
 
 
 @pytest.mark.parametrize(

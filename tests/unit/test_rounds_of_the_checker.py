@@ -115,7 +115,7 @@ def test_the_accepted_loadgens_do_not_overlap(catalog):
     for older, newer in pairwise(ranges):
         assert version_key(older.last) < version_key(newer.first), "each has its own seeds compiled in"
     assert newest_round(catalog) == "v6.1"
-    assert round_names(catalog) == ("v4.1", "v5.0", "v5.1", "v6.0", "v6.1")
+    assert round_names(catalog) == ("v3.0", "v4.1", "v5.0", "v5.1", "v6.0", "v6.1")
 
 
 def test_what_loadgen_itself_limits(catalog):
@@ -132,9 +132,9 @@ def test_what_loadgen_itself_limits(catalog):
     assert catalog.round_rules("v6.0").models["stable-diffusion-xl"].loadgen_limits["Server"].latency_ms == 20_000
 
 
-def test_one_of_two_optional_scenarios_is_needed_since_v6_1(catalog):
+def test_one_of_two_optional_scenarios_is_needed_since_v5_1(catalog):
     llama = "llama2-70b-99.9"
-    for name, needed in (("v6.0", ()), ("v6.1", ("Interactive", "Server"))):
+    for name, needed in (("v5.0", ()), ("v5.1", ("Interactive", "Server")), ("v6.1", ("Interactive", "Server"))):
         rules = catalog.round_rules(name)
         assert rules.needed_of(rules.models[llama].scenarios["datacenter"]) == needed
         assert rules.needed_of(rules.models["rgat"].scenarios["datacenter"]) == ()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
 from orchestrator.facts.strict_json import strict_json
 from orchestrator.host import untrusted
 from orchestrator.host.untrusted import (
+    FilesBelow,
     UnreadableFile,
     hash_file,
     read_document,
@@ -170,3 +172,26 @@ def test_a_sparse_file_is_not_hashed_and_one_with_small_holes_is(folder, monkeyp
     monkeypatch.setattr(untrusted, "MOST_HOLES", 4096)
     with pytest.raises(UnreadableFile, match="is sparse"):
         hash_file(folder, "small")
+
+
+def test_many_files_below_a_folder_are_opened_with_the_same_care(tmp_path):
+    (tmp_path / "in" / "a" / "b").mkdir(parents=True)
+    (tmp_path / "in" / "a" / "b" / "deep.txt").write_text("deep")
+    (tmp_path / "in" / "a" / "near.txt").write_text("near")
+    (tmp_path / "in" / "top.txt").write_text("top")
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "in" / "a" / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (tmp_path / "in" / "away").symlink_to(tmp_path)
+    files = FilesBelow(tmp_path / "in")
+    for _ in range(2):  # after `close` they are opened anew
+        names = ("a/b/deep.txt", "a/near.txt", "top.txt", "a/b/deep.txt")
+        assert [files.read_text(name) for name in names] == ["deep", "near", "top", "deep"]
+        for name in ("a/link.txt", "away/secret.txt", "../secret.txt", "a/../top.txt", "a", "a/b/none", "c/d"):
+            with pytest.raises(UnreadableFile):
+                files.read_text(name)
+        with pytest.raises(UnreadableFile, match="3 are the most"):
+            files.read_text("a/near.txt", 3)
+        assert files.read_text("a/near.txt", 4) == "near"
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        files.close()
+        assert len(list(Path("/proc/self/fd").iterdir())) == before - 2

@@ -189,6 +189,13 @@ def round_faults(catalog: Catalog, what: Benchmark) -> Iterator[RoundFault]:
     if not chain_of(catalog.by_key, what.round).whole:
         return
     rules = catalog.round_rules(what.round)
+    if rules.loadgen.not_run:
+        no_run = f"{rules.name} cannot be run: {rules.loadgen.not_run}"
+        hint = (
+            f"name a round that is run; `mlorch submission check TREE --round {rules.name}` checks results of this one"
+        )
+        yield RoundFault(slug="round-not-run", message=no_run, key="round", hint=hint)
+        return
     layer = loadgen_layer(catalog, what)
     if not layer and ("harness", what.harness) in catalog.by_key:
         lacking = f"neither harness `{what.harness}` nor {rules.name} names a layer with LoadGen"

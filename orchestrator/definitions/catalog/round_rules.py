@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from orchestrator.definitions.catalog.round_chain import Chain, chain_of, state_after
+from orchestrator.definitions.catalog.round_checker import checker_rules
 from orchestrator.definitions.kinds.rounds import ModelFields, Round, Scenarios, version_key
 from orchestrator.facts.rounds import (
     CATEGORIES,
@@ -12,6 +13,7 @@ from orchestrator.facts.rounds import (
     LatencyLimit,
     LoadGenRules,
     ModelRules,
+    ModelSubmission,
     QualityTarget,
     RoundRules,
     ScenarioRules,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.catalog.entries import AnyEntry, Key
     from orchestrator.definitions.kinds.rounds import LoadGenEntry, Quality
+    from orchestrator.facts.checker_rules import CheckerRules
     from orchestrator.facts.rounds import RuleScenario
 
 DIGITS = 9
@@ -41,6 +44,7 @@ def _rules(chain: Chain) -> RoundRules:
         min_duration_ms=_newest(rounds, "min_duration_ms", 0),
         min_queries=_newest(rounds, "min_queries", {}),
         early_stopping=_newest(rounds, "early_stopping", {}),
+        checker=checker_rules(rounds),
     )
     return RoundRules(
         name=wanted.name,
@@ -55,6 +59,7 @@ def _rules(chain: Chain) -> RoundRules:
         one_of=_newest(rounds, "one_of", ()),
         metrics=state.metrics,
         compliance_tests=state.compliance_tests,
+        checker=whole.checker,
         models={name: _model(name, model, whole) for name, model in state.models.items()},
     )
 
@@ -72,6 +77,7 @@ class _Whole(NamedTuple):
     min_duration_ms: int
     min_queries: Mapping[str, int]
     early_stopping: Mapping[str, int]
+    checker: CheckerRules
 
 
 def _loadgen(rounds: tuple[Round, ...], knows: Mapping[str, LoadGenEntry]) -> LoadGenRules:
@@ -83,6 +89,7 @@ def _loadgen(rounds: tuple[Round, ...], knows: Mapping[str, LoadGenEntry]) -> Lo
         last=wanted.last,
         why=wanted.why,
         layer=wanted.layer or "",
+        not_run=wanted.not_run or "",
         server_latency_ms=limits[0] if limits else None,
         knows={
             name: LatencyLimit(latency_ms=entry.latency_ms, ttft_ms=entry.ttft_ms, tpot_ms=entry.tpot_ms)
@@ -120,6 +127,19 @@ def _model(name: str, model: ModelFields, whole: _Whole) -> ModelRules:
         loadgen_limits=_loadgen_limits(model, shown, whole.loadgen),
         compliance=model.compliance or (),
         differs=dict(model.differs or {}),
+        submission=_submission(name, model, whole.checker),
+    )
+
+
+def _submission(name: str, model: ModelFields, checker: CheckerRules) -> ModelSubmission:
+    delta = checker.delta_percent_high if name.endswith("99.9") else checker.delta_percent
+    return ModelSubmission(
+        equal_issue=bool(model.equal_issue),
+        token_latencies=bool(model.token_latencies),
+        result_keys={**checker.result_keys, **cast("dict[str, str]", model.result_keys or {})},
+        units={**checker.units, **cast("dict[str, str]", model.units or {})},
+        accuracy_extras=dict(model.accuracy_extras or {}),
+        delta_percent=dict.fromkeys(model.accuracy or (), delta) | cast("dict[str, float]", model.delta_percent or {}),
     )
 
 

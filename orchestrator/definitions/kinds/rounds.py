@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
 from orchestrator.definitions.kinds.base import Definition, Line, Name, Strict
+from orchestrator.definitions.kinds.checker import ByScenario, Checker, FileName, KeyByScenario, Percent
 from orchestrator.facts.rounds import CategoryName, RuleScenario
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z", max_length=64)]
@@ -20,6 +21,8 @@ Version = Annotated[str, StringConstraints(pattern=r"^[0-9]+(?:\.[0-9]+)*\Z", ma
 Text = Annotated[Line, StringConstraints(min_length=1, max_length=400)]
 Count = Annotated[int, Field(gt=0)]
 Milliseconds = Annotated[float, Field(gt=0)]
+Deltas = dict[Word, Percent]
+Folders = dict[FileName, tuple[FileName, ...]]
 
 
 class Quality(Strict):
@@ -113,6 +116,18 @@ class ModelFields(Strict):
     min_duration_ms: int | None = Field(default=None, ge=0)
     """Where it is not the round's; 0 for a test that is one pass over its data."""
     compliance: tuple[Word, ...] | None = None
+    equal_issue: bool | None = None
+    """Whether LoadGen has to issue each sample as often as any other (`sample_concatenate_permutation`)."""
+    token_latencies: bool | None = None
+    """Whether LoadGen has to measure the latencies of tokens (`use_token_latencies`)."""
+    result_keys: KeyByScenario | None = None
+    """The key of LoadGen's detail log that is the result, where it is not the round's."""
+    units: ByScenario | None = None
+    """Units of results, where they are not the round's."""
+    accuracy_extras: Folders | None = None
+    """Folder beside the accuracy logs → names, without what follows the first dot, of the files that it has to hold."""
+    delta_percent: Deltas | None = None
+    """By metric, how far TEST01's outputs may be from the whole, where it is not the round's."""
     differs: dict[Text, Text] | None = None
     """Where another source says something else than the checker, which decides: the source, and what it says."""
 
@@ -136,6 +151,8 @@ class LoadGen(Strict):
     last: Version = Field(alias="to")
     why: Text
     """Where the bounds come from."""
+    not_run: Text | None = None
+    """Why no test of this round can be run; results of it can be checked all the same."""
     server_latency_ms: Milliseconds | None = None
     """Server's limit for a name that has none of its own, or that the conf does not know."""
     knows: dict[Word, LoadGenEntry] = Field(default_factory=dict)
@@ -145,6 +162,8 @@ class LoadGen(Strict):
     def _is_a_range(self) -> Self:
         if version_key(self.first) > version_key(self.last):
             raise ValueError(f"`from` {self.first} is after `to` {self.last}")
+        if self.layer is not None and self.not_run is not None:
+            raise ValueError("`layer` is what tests are run with, and `not_run` says that none are: give one of them")
         return self
 
 
@@ -174,6 +193,8 @@ class Round(Definition):
     """The least in the one query of Offline, for a workload that is no model of the round."""
     one_of: tuple[RuleScenario, ...] | None = None
     """Where a model has all of these as optional scenarios, a closed submission has to show one of them."""
+    checker: Checker | None = None
+    """The submission checker: the layout of a tree, its files and fields, the summary."""
     metrics: dict[Word, Text] = Field(default_factory=dict)
     """Names of accuracy metrics, as the checker spells them, and what each one is."""
     compliance_tests: dict[Word, Text] = Field(default_factory=dict)

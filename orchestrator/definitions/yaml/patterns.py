@@ -7,6 +7,7 @@ from typing import Any, get_args
 from orchestrator.definitions.kinds import (
     assets,
     base,
+    checker,
     detection,
     external,
     program_files,
@@ -54,6 +55,13 @@ PATTERNS: dict[str, tuple[str, str]] = {
         "not the name of a file of a source",
         "as the source lists it; no `..`, no leading `/` or `-`, no control characters",
     ),
+    _pattern(checker.Key): ("not the name of a key", "a letter, then letters, digits, `_`, `.` and `-`"),
+    _pattern(checker.FileName): ("not the name of a file or folder", "letters, digits, `.`, `_` and `-`; no `/`"),
+    _pattern(checker.Place): (
+        "not a place in a tree",
+        "a relative path with `{division}`, `{submitter}`, `{system}`, `{model}` and `{scenario}`; no `..`",
+    ),
+    _pattern(checker.NamePattern): ("not the pattern of a name", "such as `{system}*.json`, with one `*` at most"),
     _pattern(sources.Md5): ("not an MD5 sum", "32 hexadecimal digits in lower case"),
     _pattern(assets.ScriptPath): (
         "not the path of a script",

@@ -1,0 +1,35 @@
+"""Submissions: the verbs of `mlorch submission`, as documents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.api.calls import OF_EVERY_CALL, document_of, only_context, request_of
+
+if TYPE_CHECKING:
+    import os
+
+    from orchestrator.api.calls import Document
+    from orchestrator.operations.submissions import SubmissionCheck
+
+
+def check(tree: str | os.PathLike[str], *, round: str, **options: Any) -> Document:  # noqa: A002 (the option's name)
+    """What breaks the rules of a round in a tree, as ``mlorch submission check --json``.
+
+    ``options`` are fields of `CheckRequest` (``submitter``, ``skip``, ``as_official``, ``processes``). That something
+    would be refused raises nothing: ``good`` says so. Raises `UsageError` for an unknown round, rule or folder.
+    """
+    return document_of(_checked(tree, round, options))
+
+
+def summary(tree: str | os.PathLike[str], *, round: str, **options: Any) -> str:  # noqa: A002 (the option's name)
+    """The summary of a tree as the text of a CSV file; ``options`` as `check`."""
+    return _checked(tree, round, options).summary
+
+
+def _checked(tree: str | os.PathLike[str], round_name: str, options: dict[str, Any]) -> SubmissionCheck:
+    from orchestrator.operations.submissions import CheckRequest, check_submission
+
+    context = only_context({name: options.pop(name) for name in OF_EVERY_CALL if name in options})
+    return check_submission(context, request_of(CheckRequest, options, tree=Path(tree), round=round_name))

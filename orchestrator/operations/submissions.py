@@ -1,0 +1,139 @@
+"""`submission`: a tree checked by the rules of its round, and its summary."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.definitions.catalog.rounds import near, round_names
+from orchestrator.errors import NothingSelectedError, UsageError
+from orchestrator.facts.checker_rules import CHECKS
+from orchestrator.host.folders import cache_home
+from orchestrator.host.replacing import replacing
+from orchestrator.submissions.check import Checked, check_tree
+from orchestrator.submissions.findings import Rulebook
+from orchestrator.submissions.kept import Kept
+from orchestrator.submissions.rows import summary_text
+from orchestrator.submissions.rules import ALL_RULES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orchestrator.operations.context import Context
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRequest:
+    """What is checked, and how."""
+
+    tree: Path
+    round: str
+    """The round whose rules hold."""
+    submitter: str = ""
+    """Only this one's part; everybody's where it is empty."""
+    skip: tuple[str, ...] = ()
+    """Rules that are not looked at."""
+    as_official: bool = False
+    """Whether the known defects of the official checker are kept, so that the summary is the official one."""
+    processes: int = 0
+    """Processes side by side; one a processor where it is 0."""
+    cache: bool = True
+    """Whether what was found of systems that did not change since the last check is taken from the cache."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmissionCheck:
+    """A tree that was checked."""
+
+    request: CheckRequest
+    checked: Checked
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing would be refused."""
+        return self.checked.good
+
+    @property
+    def summary(self) -> str:
+        """The official summary as CSV."""
+        checked = self.checked
+        return summary_text(checked.columns, checked.rows, as_official=self.request.as_official)
+
+    def by_rule(self) -> dict[str, int]:
+        """How often each rule is broken, the most frequent first."""
+        return dict(Counter(found.rule for found in self.checked.findings).most_common())
+
+    def document(self) -> dict[str, Any]:
+        """Its JSON."""
+        checked = self.checked
+        return {
+            "round": checked.round,
+            "tree": str(self.request.tree),
+            "submitter": self.request.submitter or None,
+            "as_official": self.request.as_official,
+            "good": self.good,
+            "files": checked.files,
+            "results": checked.results,
+            "rows": len(checked.rows),
+            "refused": list(checked.refused),
+            "rules": self.by_rule(),
+            "findings": [found.document() for found in checked.findings],
+        }
+
+
+def check_submission(context: Context, request: CheckRequest) -> SubmissionCheck:
+    """Check a submission tree by the rules of its round.
+
+    Raises:
+        UsageError: `unknown-round`; `no-checker-rules`, a round that says nothing of trees; `unknown-rule`;
+            `no-tree`, where there is no folder; `no-submitter`.
+        NothingSelectedError: `no-results`.
+    """
+    rules = context.catalog.round_rules(request.round)
+    if not rules.checker.divisions:
+        able = [name for name in round_names(context.catalog) if context.catalog.round_rules(name).checker.divisions]
+        raise UsageError(
+            f"{rules.name} does not say what its submissions look like",
+            hint=f"rounds that do: {', '.join(able)}",
+            slug="no-checker-rules",
+        )
+    known = {rule.id for rule in ALL_RULES} | set(CHECKS)
+    for name in request.skip:
+        if name not in known:
+            raise UsageError(f"there is no rule `{name}`", hint=near(name, known), slug="unknown-rule")
+    if not request.tree.is_dir():
+        raise UsageError(
+            f"there is no folder {request.tree}",
+            hint="name the folder that holds the divisions (closed/, open/)",
+            slug="no-tree",
+        )
+    book = Rulebook(rules, as_official=request.as_official, ignored=frozenset(request.skip))
+    _require_submitter(request, rules.checker.divisions)
+    processes = request.processes or len(os.sched_getaffinity(0))
+    kept = Kept(cache_home() / "submissions", request.tree, book) if request.cache else None
+    checked = check_tree(request.tree, book, submitter=request.submitter, processes=processes, kept=kept)
+    if not checked.results and not checked.refused:
+        raise NothingSelectedError(
+            f"there are no results in {request.tree}",
+            hint=f"a tree has DIVISION/SUBMITTER/results, and divisions are {', '.join(rules.checker.divisions)}",
+            slug="no-results",
+        )
+    return SubmissionCheck(request=request, checked=checked)
+
+
+def _require_submitter(request: CheckRequest, divisions: tuple[str, ...]) -> None:
+    there = {path.name for division in divisions for path in (request.tree / division).glob("*") if path.is_dir()}
+    if request.submitter and request.submitter not in there:
+        raise UsageError(
+            f"no division has a submitter `{request.submitter}`",
+            hint=near(request.submitter, there),
+            slug="no-submitter",
+        )
+
+
+def write_summary(check: SubmissionCheck, path: Path) -> None:
+    """Write the summary; the file takes its place when it is whole."""
+    with replacing(path) as temporary:
+        temporary.write_text(check.summary, encoding="utf-8")

@@ -1,0 +1,123 @@
+"""The rows of a round's summary: the columns and values of the round's official checker. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from orchestrator.submissions.facts import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orchestrator.facts.rounds import ModelRules
+    from orchestrator.submissions.facts import ResultFacts
+    from orchestrator.submissions.findings import Rulebook
+
+TOKENS = "Tokens/s"
+_QUOTED = frozenset((
+    *("SystemType", "SystemName", "host_processor_model_name", "accelerator_model_name", "accelerators_per_node"),
+    *("framework", "operating_system", "notes", "weight_data_types"),
+))  # fmt: skip
+"""The columns that the official checker puts into quotes, whatever is in them."""
+
+
+class Shown(NamedTuple):
+    """What a good result shows."""
+
+    value: float
+    inferred: bool
+    accuracy: str
+    power: float | None
+    errors: int
+    """Of the results of the same model on the same system that were looked at before."""
+
+
+def rows_of(result: ResultFacts, model: ModelRules, shown: Shown, book: Rulebook) -> list[tuple[str, ...]]:
+    """The rows of a result: its performance, then its power where that was measured."""
+    fields = result.system.fields
+    values = _values(result, shown, book)
+    power_alone = shown.power is not None and _truth(fields.get("system_power_only"))
+    rows = []
+    if not power_alone:
+        values |= {"Result": str(shown.value), "Units": _unit(result, model, book)}
+        rows.append(_row(values, book))
+    if shown.power is not None:
+        values |= {"Result": str(shown.power), "Units": book.checker.power_units.get(result.scenario, "")}
+        rows.append(_row(values, book))
+    return rows
+
+
+def _values(result: ResultFacts, shown: Shown, book: Rulebook) -> dict[str, str]:
+    fields, system = result.system.fields, result.system
+    description = result.measurements.description
+    types = description.fields.get("weight_data_types") if isinstance(description, Document) else None
+    return {
+        "Organization": system.submitter,
+        "Availability": str(fields.get("status")).lower(),
+        "Division": system.division,
+        "SystemType": str(fields.get("system_type")),
+        "SystemName": str(fields.get("system_name")),
+        "Platform": system.name,
+        "Model": result.model_name,
+        "MlperfModel": result.model,
+        "Scenario": result.scenario,
+        "Accuracy": shown.accuracy,
+        **{name: str(fields.get(name)) for name in _OF_THE_SYSTEM},
+        "Location": result.path,
+        "framework": str(fields.get("framework", "")),
+        "operating_system": str(fields.get("operating_system", "")),
+        "notes": _notes(fields.get("hw_notes", ""), fields.get("sw_notes")),
+        "compliance": "1",
+        "errors": str(shown.errors),
+        "version": book.round.name,
+        "inferred": str(int(shown.inferred)),
+        "has_power": str(shown.power is not None),
+        "weight_data_types": str(types).replace('"', "'"),
+    }
+
+
+_OF_THE_SYSTEM = (
+    *("number_of_nodes", "host_processor_model_name", "host_processors_per_node", "host_processor_core_count"),
+    *("accelerator_model_name", "accelerators_per_node"),
+)
+
+
+def _notes(hardware: Any, software: Any) -> str:
+    first = str(hardware) if hardware else ""
+    if not software:
+        return first
+    return f"{first}. {software}" if first else str(software)
+
+
+def _truth(value: Any) -> bool:
+    return value.lower() == "true" if isinstance(value, str) else bool(value)
+
+
+def _unit(result: ResultFacts, model: ModelRules, book: Rulebook) -> str:
+    """What the figure is in. The official table forgets some that are counted in tokens."""
+    submission = model.submission
+    unit = submission.units.get(result.scenario, "")
+    run = "Server" if result.scenario == "Interactive" else result.scenario
+    in_tokens = "tokens_per_second" in submission.result_keys.get(run, "")
+    return TOKENS if in_tokens and not book.as_official else unit
+
+
+def _row(values: dict[str, str], book: Rulebook) -> tuple[str, ...]:
+    return tuple(values.get(column, "") for column in book.checker.columns)
+
+
+def summary_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, as_official: bool = False) -> str:
+    """The summary as CSV. The official checker quotes some columns always, and never a quote within."""
+    if as_official:
+        lines = [",".join(columns)]
+        for row in rows:
+            named = zip(columns, row, strict=True)
+            lines.append(",".join(f'"{value}"' if column in _QUOTED else value for column, value in named))
+        return "\n".join(lines) + "\n"
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,97 @@
+"""The log of PTDaemon, by power_checker.py: when the ranging run was, and which errors and warnings count. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from orchestrator.submissions.power import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.facts.checker_rules import Answer
+
+_RANGING_ERRORS = (
+    "Can't evaluate uncertainty of this sample!",
+    "Bad watts reading nan from ",
+    "Bad amps reading nan from ",
+    "Bad pf reading nan from ",
+    "Bad volts reading nan from ",
+    "Current appears to be too high for set range",
+)
+"""Usual while the range is looked for."""
+_TESTING_ERRORS = ("USB.",)
+_UNCERTAIN = re.compile(r"Uncertainty \d+.\d+%, which is above 1.00% limit for the last sample!")
+_STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
+
+
+def faults_in(
+    lines: tuple[str, ...], ranging: Window, testing: Window | None, *, ends_at_a_warning: bool
+) -> Iterator[str]:
+    """The lines that are refused; ``ends_at_a_warning`` ends at the first that is only told, as officially."""
+    for line in lines:
+        if "ERROR:" not in line and not ends_at_a_warning and _UNCERTAIN.search(line) is None:
+            continue  # a warning that is told at most
+        answer = _answer(line, ranging, testing)
+        if answer == "refuse":
+            yield line
+        elif answer == "tell" and ends_at_a_warning:
+            return
+
+
+def doubts_were_checked(lines: tuple[str, ...], ranging: Window) -> bool:
+    """Whether PTDaemon checked the uncertainty of its samples from before the ranging run."""
+    said = next((line for line in lines if "Uncertainty checking for Yokogawa" in line), "")
+    at = _stamp(said)
+    return "is activated" in said and at is not None and at < ranging.begin
+
+
+def _answer(line: str, ranging: Window, testing: Window | None) -> Answer:
+    """What an error or a warning of PTDaemon means: any error outside the ranging run is refused, and doubt of the
+    samples within the test; what else is unusual is told."""
+    _, error, told = line.partition("ERROR:")
+    if error:
+        told = told.strip()
+        if told in _TESTING_ERRORS:
+            return "tell"
+        at = _stamp(line)
+        if at is None or not ranging.begin < at < ranging.end:
+            return "refuse"
+        return "skip" if told.startswith(_RANGING_ERRORS) else "tell"
+    _, warning, told = line.partition("WARNING:")
+    at = _stamp(line) if warning and testing is not None else None
+    if at is None or testing is None or min(at - testing.begin, testing.end - at) <= _UNSURE:
+        return "skip"
+    return "refuse" if _UNCERTAIN.search(told) is not None else "tell"
+
+
+_UNSURE = timedelta(seconds=800)
+"""The official checker lets doubt pass so near to the ends of a test: it adds its milliseconds to seconds."""
+
+
+def ranging_window(lines: tuple[str, ...], session: str) -> Window | None:
+    """When the ranging run of a session was; None where the log does not say."""
+    begin = None
+    for line in lines:
+        told = line[_LENGTH:].strip()
+        if begin is None and told == f": Go with mark '{session}_ranging'":
+            begin = _stamp(line)
+        elif begin is not None and told == ": Completed test":
+            end = _stamp(line)
+            return Window(begin, end) if end is not None else None
+    return None
+
+
+_LENGTH = len("07-31-2025 09:26:03.554")
+
+
+def _stamp(line: str) -> datetime | None:
+    """When a line was written; None where it does not begin with a time."""
+    if _STAMP.match(line) is None:
+        return None
+    try:
+        return datetime.fromisoformat(f"{line[6:10]}-{line[:5]}{line[10:_LENGTH]}+00:00")
+    except ValueError:
+        return None
