@@ -37,6 +37,7 @@ FLOORS: dict[str, int] = {
     "packages": 5,
     "results": 5,
     "runs": 5,
+    "submissions": 5,
     "operations": 6,
     "api": 7,
     "cli": 7,

@@ -1,0 +1,1 @@
+"""Submissions to MLPerf Inference: trees of results as a round asks for them."""

@@ -1,0 +1,173 @@
+"""Every file of a tree before one is written: texts as they will be, logs with the hashes that they must have. Pure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orchestrator.results.loadgen import ACCURACY, DETAIL, SUMMARY
+from orchestrator.submissions.build.accuracy import accuracy_text
+from orchestrator.submissions.build.choose import Lack, system_names
+from orchestrator.submissions.build.judge import category_remark
+from orchestrator.submissions.build.layout import CALIBRATION, Place
+from orchestrator.submissions.build.measurements import measurements_document, user_conf_text
+from orchestrator.submissions.build.readme import CALIBRATION as CALIBRATION_TEXT
+from orchestrator.submissions.build.readme import code_readme, result_readme
+from orchestrator.submissions.build.system import system_document, system_title
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from orchestrator.definitions.kinds.submissions import SubmissionOverlay
+    from orchestrator.facts.record import FileHash
+    from orchestrator.facts.rounds import ModelRules, RoundRules
+    from orchestrator.submissions.build.choose import Choice, Pair
+    from orchestrator.submissions.build.evidence import Evidence, SystemKey
+    from orchestrator.submissions.build.layout import Layout
+
+_LOGS = (SUMMARY, DETAIL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """A log of a run: where it lies, what it must be, and whether only its ends stay."""
+
+    folder: Path
+    name: str
+    known: FileHash
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultPlan:
+    """One result: its folders in the order in which they appear, its files by path from the submitter's folder."""
+
+    place: Place
+    pair: Pair
+    units: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    copies: Mapping[str, Copy] = field(default_factory=dict)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return tuple(sorted((*self.texts, *self.copies)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreePlan:
+    """What a build writes. ``unknown`` are fields that nobody has said, as an overlay would say them: under `systems`
+    of each system, under `measurements` of each benchmark.
+    """
+
+    division: str
+    submitter: str
+    results: tuple[ResultPlan, ...]
+    systems: Mapping[str, Mapping[str, object]]
+    """By path of the file, its JSON."""
+    texts: Mapping[str, str]
+    """Files that results share."""
+    mapping: Mapping[str, str]
+    """Models by their name in the tree, and what each stands for, where that is another name."""
+    lacks: tuple[Lack, ...] = ()
+    older: int = 0
+    unknown: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+
+    @property
+    def root(self) -> str:
+        """The submitter's folder in the tree."""
+        return f"{self.division}/{self.submitter}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeRequest:
+    """Whose tree it is; ``official`` are benchmarks whose model is MLPerf's own, ``system`` names the only system."""
+
+    division: str
+    submitter: str
+    system: str = ""
+    official: Collection[str] = ()
+
+
+def plan_tree(
+    choice: Choice, rules: RoundRules, layout: Layout, overlay: SubmissionOverlay, request: TreeRequest
+) -> TreePlan:
+    """The whole tree. A workload that is not MLPerf's model keeps its own name; the mapping says what it stands for."""
+    names = _names(choice.pairs, request.system)
+    systems: dict[str, Mapping[str, object]] = {}
+    texts, mapping, results = {CALIBRATION: CALIBRATION_TEXT}, {}, []
+    unknown: dict[str, dict[str, tuple[str, ...]]] = {}
+    for pair in choice.pairs:
+        record, system = pair.record, names[pair.performance.system]
+        official = record.benchmark in request.official
+        model = record.stands_for if official else record.benchmark
+        place = Place(system=system, model=model, scenario=record.scenario)
+        if not official:
+            mapping[model] = record.stands_for
+        if f"systems/{system}.json" not in systems:
+            said = overlay.system_fields(system)
+            document, lacking = system_document(
+                record, submitter=request.submitter, division=request.division, overlay=said
+            )
+            systems[f"systems/{system}.json"] = document
+            _note(unknown, "systems", system, lacking)
+        texts.setdefault(f"{layout.code_of(model)}/README.md", code_readme(model, pair.performance))
+        fields = overlay.measurement_fields(record.benchmark)
+        measurements, lacking = measurements_document(pair.performance, fields, official=official)
+        _note(unknown, "measurements", record.benchmark, lacking)
+        system_type = str(systems[f"systems/{system}.json"]["system_type"])
+        results.append(_result(pair, place, rules.models[record.stands_for], layout, measurements, system_type))
+    return TreePlan(
+        division=request.division,
+        submitter=request.submitter,
+        results=tuple(sorted(results, key=lambda one: one.place.path)),
+        systems=systems,
+        texts=texts if results else {},
+        mapping=mapping,
+        lacks=choice.lacks,
+        older=choice.older,
+        unknown=unknown,
+    )
+
+
+def _note(unknown: dict[str, dict[str, tuple[str, ...]]], group: str, name: str, lacking: tuple[str, ...]) -> None:
+    if lacking:
+        unknown.setdefault(group, {})[name] = lacking
+
+
+def _names(pairs: Sequence[Pair], wanted: str) -> dict[SystemKey, str]:
+    """The systems' names in the tree; ``wanted`` is that of the only one."""
+    titles = {pair.performance.system: system_title(pair.record) for pair in pairs}
+    return dict.fromkeys(titles, wanted) if wanted else system_names(pairs, titles)
+
+
+def _result(
+    pair: Pair, place: Place, model: ModelRules, layout: Layout, measurements: Mapping[str, object], system_type: str
+) -> ResultPlan:
+    described, logs = layout.description_of(place), layout.results_of(place)
+    accuracy = pair.accuracy
+    targets = model.accuracy_of(place.scenario)
+    whole = accuracy.record.files[ACCURACY]
+    remarks = tuple(filter(None, (*pair.remarks, category_remark(model, system_type))))
+    texts = {
+        f"{described}/README.md": result_readme(pair.performance, accuracy, remarks),
+        f"{described}/user.conf": user_conf_text(pair.performance),
+        layout.measurements_of(place): json_text(measurements),
+        f"{logs}/accuracy/accuracy.txt": accuracy_text(targets, accuracy.summary.accuracies, whole.sha256),
+    }
+    copies = {f"{logs}/performance/run_1/{name}": _copy(pair.performance, name) for name in _LOGS}
+    copies |= {f"{logs}/accuracy/{name}": _copy(accuracy, name) for name in _LOGS}
+    copies[f"{logs}/accuracy/{ACCURACY}"] = _copy(accuracy, ACCURACY, cut=True)
+    units = layout.units_of(place)
+    return ResultPlan(place=place, pair=pair, units=units, remarks=remarks, texts=texts, copies=copies)
+
+
+def _copy(found: Evidence, name: str, *, cut: bool = False) -> Copy:
+    return Copy(folder=found.folder, name=name, known=found.record.files[name], cut=cut)
+
+
+def json_text(document: Mapping[str, object]) -> str:
+    """A document of the tree, as people read it."""
+    return json.dumps(document, indent=4, ensure_ascii=False) + "\n"
