@@ -54,6 +54,7 @@ __all__ = [
     "run",
     "show_result",
     "sign_results",
+    "submission_build",
     "targets",
     "tune",
     "tuned",
@@ -312,6 +313,42 @@ def doctor(*, engine: str = "", recipes: Sequence[str] = ()) -> Document:
     from orchestrator.operations.doctor import doctor as examine
 
     return {"checks": document_of(examine(progress_of(talk=False), recipes=words("recipes", recipes), engine=engine))}
+
+
+def submission_build(
+    round: str,  # noqa: A002 (as the option is called)
+    submitter: str,
+    tree: str | os.PathLike[str],
+    *,
+    results: str | os.PathLike[str] | None = None,
+    overlay: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Document:
+    """The tree of a round from results, as ``mlorch submission build --json``.
+
+    ``options`` are those of the command: ``division``, ``system``, ``runs``, ``short``, ``dry``.
+
+    Raises:
+        UsageError: a round or division of which none can be built, fields that nobody has said.
+        DefinitionError: faults of the overlay.
+        NothingSelectedError: no run can become a result.
+        StepFailed: the place of a result is somebody else's.
+    """
+    from pathlib import Path
+
+    from orchestrator.operations.submission_build import BuildRequest, build_submission
+
+    context = context_of(progress_of(talk=False), options)
+    request = request_of(
+        BuildRequest,
+        options,
+        round=round,
+        submitter=submitter,
+        tree=Path(tree),
+        results=_folder(results),
+        overlay=None if overlay is None else Path(overlay),
+    )
+    return document_of(build_submission(context, request))
 
 
 def engine_ensure(*, yes: bool = False, talk: bool = False, **options: Any) -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +9,9 @@ from orchestrator.definitions.kinds.submissions import SubmissionOverlay
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.operations.results import no_results_error, swept
 from orchestrator.results.verify.verification import verify_hashes
-from orchestrator.submissions.build.choose import choose
+from orchestrator.submissions.build.choose import MODES, choose
 from orchestrator.submissions.build.evidence import evidence_of
-from orchestrator.submissions.build.layout import layout_of
+from orchestrator.submissions.build.layout import FOLDER_NAME, layout_of
 from orchestrator.submissions.build.plan import TreeRequest, plan_tree
 from orchestrator.submissions.build.write import write_tree
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from orchestrator.submissions.build.write import Written
 
 DIVISIONS = ("open", "closed", "network")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +134,7 @@ def build_submission(context: Context, request: BuildRequest) -> SubmissionBuild
 
 def _check(request: BuildRequest) -> None:
     for what, name in (("submitter", request.submitter), ("system", request.system)):
-        if not _NAME.fullmatch(name) and (name or what == "submitter"):
+        if not FOLDER_NAME.fullmatch(name) and (name or what == "submitter"):
             raise UsageError(
                 f"`{name}` cannot be the name of a {what}: it is a folder of the tree",
                 hint="use letters, digits, dots, - and _, and begin with a letter or a digit",
@@ -169,7 +167,7 @@ def _evidence(store: Store, runs: Sequence[str]) -> tuple[Evidence, ...]:
     for entry in entries if runs else ():
         entry.need()
     records = [(entry.record, entry.folder) for entry in entries if entry.record is not None]
-    ended = [(record, folder) for record, folder in records if record.status in {"done", "failed"}]
+    ended = [each for each in records if each[0].status in {"done", "failed"} and each[0].mode in MODES]
     newest = sorted(ended, key=lambda each: each[0].started.unix_ns, reverse=True)
     return tuple(evidence_of(record, folder) for record, folder in newest)
 

@@ -166,17 +166,3 @@ def _together(wanted: Sequence[_Wanted], rules: RoundRules) -> tuple[Lack, ...]:
         mode = "" if one.helpless else one.mode
         same.setdefault((one.record.benchmark, one.record.target, mode, one.why, one.options), []).append(one)
     return tuple(first.lack(others, rules) for first, *others in same.values())
-
-
-def system_names(pairs: Sequence[Pair], titles: Mapping[SystemKey, str]) -> dict[SystemKey, str]:
-    """The name of each system in the tree; two that would have one name are told apart by their machine."""
-    from orchestrator.submissions.build.system import default_name
-
-    names: dict[SystemKey, str] = {}
-    for pair in pairs:
-        key = pair.performance.system
-        if key in names:
-            continue
-        name = default_name(key, titles[key])
-        names[key] = name if name not in names.values() else f"{name}-{key.machine[:8]}-{key.target}"
-    return names

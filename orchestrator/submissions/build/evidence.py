@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from orchestrator.host.untrusted import UnreadableFile, read_object
@@ -35,13 +36,21 @@ class SystemKey:
     framework: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """A run that ended, with the documents of its folder; empty ones where there are none."""
+    """A run that ended, and the documents of its folder; empty ones where none can be read."""
 
     summary: Summary
-    settings: Mapping[str, object] = field(default_factory=dict)
-    harness: Mapping[str, object] = field(default_factory=dict)
+
+    @cached_property
+    def settings(self) -> Mapping[str, object]:
+        """What the harness was asked to do; read only of runs that are taken."""
+        return _document(self.folder, SETTINGS)
+
+    @cached_property
+    def harness(self) -> Mapping[str, object]:
+        """What it said of itself."""
+        return _document(self.folder, HARNESS)
 
     @property
     def record(self) -> RunRecord:
@@ -55,7 +64,7 @@ class Evidence:
     def loadgen(self) -> LoadGenResult | None:
         return self.summary.loadgen
 
-    @property
+    @cached_property
     def system(self) -> SystemKey:
         """The system that it ran on."""
         record = self.record
@@ -78,10 +87,8 @@ class Evidence:
 
 
 def evidence_of(record: RunRecord, folder: Path) -> Evidence:
-    """A run's evidence; documents that cannot be read are empty."""
-    return Evidence(
-        summary=summarise(record, folder), settings=_document(folder, SETTINGS), harness=_document(folder, HARNESS)
-    )
+    """A run's evidence."""
+    return Evidence(summary=summarise(record, folder))
 
 
 def _document(folder: Path, name: str) -> dict[str, object]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.measured import GOOD_VERDICTS
-from orchestrator.results.loadgen import DETAIL, SUMMARY
+from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.results.loadgen import ACCURACY, DETAIL, SUMMARY
 from orchestrator.submissions.build.accuracy import missing_metrics
-from orchestrator.submissions.build.evidence import HARNESS, SETTINGS
+from orchestrator.submissions.build.layout import FOLDER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 50 * 2**20
 """Bytes; the checkers refuse everything of a submitter who has a larger file (FILE_SIZE_LIMIT_MB)."""
+LOGS = {"performance": (SUMMARY, DETAIL), "accuracy": (SUMMARY, DETAIL, ACCURACY)}
+"""What a test of each mode puts into a tree."""
 OTHER_ROUND, NO_MODEL, SHORT, NOT_VALID, NOT_WHOLE, ENDPOINT = (
     "other-round", "no-model", "short", "not-valid", "not-whole", "endpoint",
 )  # fmt: skip
@@ -56,22 +59,32 @@ def judge(found: Evidence, rules: RoundRules, *, short: bool = False) -> Judgeme
 
 
 def _general(found: Evidence, rules: RoundRules, model: ModelRules | None) -> Iterator[Refusal]:
-    record, result = found.record, found.loadgen
+    record = found.record
     if record.endpoint is not None:
         yield Refusal(id=ENDPOINT, why="its system is a server that was there already: mlorch does not know what it is")
     if model is None:
         words = f"`{record.stands_for}` is no model of {rules.name}" if record.stands_for else "it stands for no model"
         yield Refusal(id=NO_MODEL, why=words)
-    used = {} if result is None else {name: result.effective.get(name) for name in rules.seeds}
-    if record.round != rules.name or (result is not None and used != dict(rules.seeds)):
-        why = f"LoadGen had the rules and seeds of {record.round or 'another round'}, not of {rules.name}"
+    if why := _other_round(found, rules):
         yield Refusal(id=OTHER_ROUND, why=why)
-    if not (found.settings and found.harness):
-        lacking = SETTINGS if not found.settings else HARNESS
-        yield Refusal(id=NOT_WHOLE, why=f"{lacking} cannot be read")
-    for name, known in record.files.items():
-        if name in {DETAIL, SUMMARY} and known.size > LARGEST_FILE:
+    if record.scenario not in SCENARIOS or not FOLDER_NAME.fullmatch(record.benchmark):
+        yield Refusal(id=NOT_WHOLE, why="its record has a scenario or a benchmark of no such name")
+    for name in LOGS[record.mode]:
+        known = record.files.get(name)
+        if known is None:
+            yield Refusal(id=NOT_WHOLE, why=f"its record has no hash of {name}")
+        elif known.size > LARGEST_FILE and name != ACCURACY:
             yield Refusal(id=NOT_WHOLE, why=f"{name} has {known.size:,} bytes, and {LARGEST_FILE:,} are the most")
+
+
+def _other_round(found: Evidence, rules: RoundRules) -> str:
+    """Why a test was not by the rules of this round; empty where it was."""
+    record, result = found.record, found.loadgen
+    if record.round != rules.name:
+        return f"LoadGen had the rules and seeds of {record.round or 'another round'}, not of {rules.name}"
+    if result is not None and any(result.effective.get(name) != value for name, value in rules.seeds.items()):
+        return f"LoadGen's seeds are not those of {rules.name}"
+    return ""
 
 
 def _verdict(found: Evidence) -> Iterator[Refusal]:

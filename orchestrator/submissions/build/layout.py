@@ -6,6 +6,7 @@ tools/submission/submission_checker/constants.py (`*_PATH`) and submission_struc
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from orchestrator.errors import UsageError
@@ -15,6 +16,8 @@ IMPLEMENTATION = "mlorch"
 CALIBRATION = "documentation/calibration.md"
 MODEL_MAPPING = "model_mapping.json"
 RESULTS = "results"
+FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""What may become the name of a folder in a tree: a record may be anybody's, and so may what is typed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from orchestrator.results.verify.fault import lookup
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orchestrator.submissions.build.choose import Pair
     from orchestrator.submissions.build.evidence import Evidence
 
 FIELDS = (
@@ -26,13 +27,13 @@ _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 
 
 def measurements_document(
-    found: Evidence, overlay: Mapping[str, str], *, official: bool
+    pair: Pair, overlay: Mapping[str, str], *, official: bool
 ) -> tuple[dict[str, object], tuple[str, ...]]:
     """The JSON of a result's measurements, and the fields that nobody has said; ``official``: its model is MLPerf's.
 
     Beyond MLPerf's fields it says what was really measured, as a workload that only stands for a model is another one.
     """
-    record, model = found.record, found.record.model
+    found, record, model = pair.performance, pair.record, pair.record.model
     document: dict[str, object] = {
         "input_data_types": _input_types(found),
         "retraining": "no" if official else _retraining(found),
@@ -48,7 +49,7 @@ def measurements_document(
         "model": "" if model is None else model.title or model.name,
         "dataset": "" if record.dataset is None else record.dataset.title or record.dataset.name,
         "note": record.note,
-        "runs": [record.run_id],
+        "runs": [record.run_id, pair.accuracy.record.run_id],
         "image_digest": record.image.digest or record.image.image_id,
     }
     return document, unknown

@@ -6,15 +6,14 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestrator.results.loadgen import ACCURACY, DETAIL, SUMMARY
+from orchestrator.results.loadgen import ACCURACY
 from orchestrator.submissions.build.accuracy import accuracy_text
-from orchestrator.submissions.build.choose import Lack, system_names
-from orchestrator.submissions.build.judge import category_remark
+from orchestrator.submissions.build.judge import LOGS, category_remark
 from orchestrator.submissions.build.layout import CALIBRATION, Place
 from orchestrator.submissions.build.measurements import measurements_document, user_conf_text
 from orchestrator.submissions.build.readme import CALIBRATION as CALIBRATION_TEXT
 from orchestrator.submissions.build.readme import code_readme, result_readme
-from orchestrator.submissions.build.system import system_document, system_title
+from orchestrator.submissions.build.system import default_name, longer_name, system_document, system_title
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -23,11 +22,9 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.submissions import SubmissionOverlay
     from orchestrator.facts.record import FileHash
     from orchestrator.facts.rounds import ModelRules, RoundRules
-    from orchestrator.submissions.build.choose import Choice, Pair
+    from orchestrator.submissions.build.choose import Choice, Lack, Pair
     from orchestrator.submissions.build.evidence import Evidence, SystemKey
     from orchestrator.submissions.build.layout import Layout
-
-_LOGS = (SUMMARY, DETAIL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +112,7 @@ def plan_tree(
             _note(unknown, "systems", system, lacking)
         texts.setdefault(f"{layout.code_of(model)}/README.md", code_readme(model, pair.performance))
         fields = overlay.measurement_fields(record.benchmark)
-        measurements, lacking = measurements_document(pair.performance, fields, official=official)
+        measurements, lacking = measurements_document(pair, fields, official=official)
         _note(unknown, "measurements", record.benchmark, lacking)
         system_type = str(systems[f"systems/{system}.json"]["system_type"])
         results.append(_result(pair, place, rules.models[record.stands_for], layout, measurements, system_type))
@@ -139,8 +136,13 @@ def _note(unknown: dict[str, dict[str, tuple[str, ...]]], group: str, name: str,
 
 def _names(pairs: Sequence[Pair], wanted: str) -> dict[SystemKey, str]:
     """The systems' names in the tree; ``wanted`` is that of the only one."""
-    titles = {pair.performance.system: system_title(pair.record) for pair in pairs}
-    return dict.fromkeys(titles, wanted) if wanted else system_names(pairs, titles)
+    names: dict[SystemKey, str] = {}
+    for pair in pairs:
+        key = pair.performance.system
+        if key not in names:
+            name = wanted or default_name(key, system_title(pair.record))
+            names[key] = longer_name(key, name) if name in names.values() else name
+    return names
 
 
 def _result(
@@ -157,15 +159,14 @@ def _result(
         layout.measurements_of(place): json_text(measurements),
         f"{logs}/accuracy/accuracy.txt": accuracy_text(targets, accuracy.summary.accuracies, whole.sha256),
     }
-    copies = {f"{logs}/performance/run_1/{name}": _copy(pair.performance, name) for name in _LOGS}
-    copies |= {f"{logs}/accuracy/{name}": _copy(accuracy, name) for name in _LOGS}
-    copies[f"{logs}/accuracy/{ACCURACY}"] = _copy(accuracy, ACCURACY, cut=True)
+    copies = {f"{logs}/performance/run_1/{name}": _copy(pair.performance, name) for name in LOGS["performance"]}
+    copies |= {f"{logs}/accuracy/{name}": _copy(accuracy, name) for name in LOGS["accuracy"]}
     units = layout.units_of(place)
     return ResultPlan(place=place, pair=pair, units=units, remarks=remarks, texts=texts, copies=copies)
 
 
-def _copy(found: Evidence, name: str, *, cut: bool = False) -> Copy:
-    return Copy(folder=found.folder, name=name, known=found.record.files[name], cut=cut)
+def _copy(found: Evidence, name: str) -> Copy:
+    return Copy(folder=found.folder, name=name, known=found.record.files[name], cut=name == ACCURACY)
 
 
 def json_text(document: Mapping[str, object]) -> str:

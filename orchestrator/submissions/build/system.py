@@ -143,5 +143,14 @@ def system_title(record: RunRecord) -> str:
 
 def default_name(key: SystemKey, title: str) -> str:
     """The name of a system in the tree: its parts and its framework, in letters that a path may have."""
-    words = re.sub(r"\((?:R|TM|C)\)", "", f"{title} {key.framework or key.target}", flags=re.IGNORECASE)
+    return _as_name(f"{title} {key.framework or key.target}")
+
+
+def longer_name(key: SystemKey, name: str) -> str:
+    """The name of a system whose parts and framework another one has too."""
+    return _as_name(f"{name[:80]} {key.machine[:8]} {key.target[:10]}")
+
+
+def _as_name(words: str) -> str:
+    words = re.sub(r"\((?:R|TM|C)\)", "", words, flags=re.IGNORECASE)
     return re.sub(r"[^A-Za-z0-9.]+", "-", words).strip("-.")[:100] or "system"
