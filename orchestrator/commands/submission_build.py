@@ -86,8 +86,8 @@ def show(console: Console, built: SubmissionBuild) -> None:
         console.say(f"left out: {lack.benchmark} {', '.join(lack.scenarios)}: {'; '.join(lack.why)}")
         if lack.command:
             console.say(f"  {shlex.join(lack.command)}")
-    if plan.older:
-        console.say(f"{counted(plan.older, 'older run')} of these tests left out")
+    if plan.others:
+        console.say(f"{counted(plan.others, 'other run')} of the same tests left out")
     _say_written(console, built)
     if built.written is None and plan.unknown:
         console.say(

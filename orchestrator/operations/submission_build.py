@@ -93,7 +93,7 @@ class SubmissionBuild:
                 group: {name: list(fields) for name, fields in named.items()}
                 for group, named in self.plan.unknown.items()
             },
-            "older": self.plan.older,
+            "others": self.plan.others,
             "written": None if written is None else {"added": written.added, "replaced": written.replaced},
             "kept": {} if written is None else {path: list(fields) for path, fields in written.kept},
         }

@@ -199,7 +199,7 @@ def test_the_newest_results_are_taken_and_older_ones_counted(world):
     document = world.document()
     (result,) = document["results"]
     assert (result["performance"][-4:], result["accuracy"][-4:]) == ("0014", "0015")
-    assert document["older"] == 2
+    assert document["others"] == 2
 
 
 @pytest.mark.parametrize(

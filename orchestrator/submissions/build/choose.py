@@ -73,11 +73,11 @@ class _Wanted(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What is taken, what lacks, and how many runs were left out for newer ones."""
+    """What is taken, what lacks, and how many other runs there are of the tests that are taken."""
 
     pairs: tuple[Pair, ...] = ()
     lacks: tuple[Lack, ...] = ()
-    older: int = 0
+    others: int = 0
 
 
 def choose(
@@ -91,23 +91,23 @@ def choose(
 
     ``changed`` are runs whose files are not those of their records, with what is wrong.
     """
-    groups: dict[tuple[SystemKey, str, str], list[tuple[Evidence, Judgement]]] = {}
+    groups: dict[tuple[SystemKey, str, str, str], list[tuple[Evidence, Judgement]]] = {}
     for one in found:
-        key = (one.system, one.record.benchmark, one.record.scenario)
+        key = (one.system, one.record.benchmark, one.record.stands_for, one.record.scenario)
         judged = judge(one, rules, short=short)
         if one.record.run_id in changed:
             refusal = Refusal(id=NOT_WHOLE, why=f"it does not verify: {changed[one.record.run_id]}")
             judged = replace(judged, refusals=(*judged.refusals, refusal))
         groups.setdefault(key, []).append((one, judged))
-    pairs, wanted, older = [], [], 0
+    pairs, wanted, others = [], [], 0
     for group in groups.values():
         pair = _pair(group)
         if pair is not None:
             pairs.append(pair)
-            older += len(group) - len(MODES)
+            others += len(group) - len(MODES)
         else:
             wanted += _wanted(group)
-    return Choice(pairs=tuple(pairs), lacks=_together(wanted, rules), older=older)
+    return Choice(pairs=tuple(pairs), lacks=_together(wanted, rules), others=others)
 
 
 def _pair(group: Sequence[tuple[Evidence, Judgement]]) -> Pair | None:
@@ -130,18 +130,13 @@ def _wanted(group: Sequence[tuple[Evidence, Judgement]]) -> list[_Wanted]:
     usable = {one.record.mode for one, judged in group if not judged.refusals}
     record = group[0][0].record
     found = []
-    for mode in MODES:
-        refused = [(one, judged) for one, judged in group if one.record.mode == mode and judged.refusals]
-        if mode in usable:
-            continue
-        if refused:
-            found.append(_refused(*refused[0]))
-        else:
-            found.append(_Wanted(record, mode, (f"there is no {mode} test",)))
+    for mode in [mode for mode in MODES if mode not in usable]:
+        newest = next((each for each in group if each[0].record.mode == mode), None)
+        nothing = _Wanted(record, mode, (f"there is no {mode} test",))
+        found.append(nothing if newest is None else _refused(*newest))
     if not found:  # there are both
-        found.append(
-            _Wanted(record, "all", ("its performance and its accuracy are of different images, models or data",))
-        )
+        why = "its performance and its accuracy are of different images, models or data"
+        found.append(_Wanted(record, "all", (why,)))
     helpless = [one for one in found if one.helpless]
     return helpless[:1] or found
 

@@ -26,10 +26,8 @@ _NS_PER_MS = 1_000_000
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 
 
-def measurements_document(
-    pair: Pair, overlay: Mapping[str, str], *, official: bool
-) -> tuple[dict[str, object], tuple[str, ...]]:
-    """The JSON of a result's measurements, and the fields that nobody has said; ``official``: its model is MLPerf's.
+def measurements_document(pair: Pair, overlay: Mapping[str, str], *, official: bool) -> dict[str, object]:
+    """The JSON of a result's measurements; ``official``: its model is MLPerf's. What nobody has said is empty.
 
     Beyond MLPerf's fields it says what was really measured, as a workload that only stands for a model is another one.
     """
@@ -42,7 +40,6 @@ def measurements_document(
         "weight_transformations": _transformations(found),
     }
     document |= overlay
-    unknown = tuple(name for name in FIELDS if not document[name])
     document["mlorch"] = {
         "benchmark": record.benchmark,
         "stands_for": record.stands_for,
@@ -52,7 +49,7 @@ def measurements_document(
         "runs": [record.run_id, pair.accuracy.record.run_id],
         "image_digest": record.image.digest or record.image.image_id,
     }
-    return document, unknown
+    return document
 
 
 def _input_types(found: Evidence) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from orchestrator.results.loadgen import ACCURACY
 from orchestrator.submissions.build.accuracy import accuracy_text
+from orchestrator.submissions.build.choose import Lack
 from orchestrator.submissions.build.judge import LOGS, category_remark
 from orchestrator.submissions.build.layout import CALIBRATION, Place
-from orchestrator.submissions.build.measurements import measurements_document, user_conf_text
+from orchestrator.submissions.build.measurements import FIELDS, measurements_document, user_conf_text
 from orchestrator.submissions.build.readme import CALIBRATION as CALIBRATION_TEXT
 from orchestrator.submissions.build.readme import code_readme, result_readme
-from orchestrator.submissions.build.system import default_name, longer_name, system_document, system_title
+from orchestrator.submissions.build.system import default_name, longer_name, system_document, system_title, unsaid
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.kinds.submissions import SubmissionOverlay
     from orchestrator.facts.record import FileHash
-    from orchestrator.facts.rounds import ModelRules, RoundRules
-    from orchestrator.submissions.build.choose import Choice, Lack, Pair
+    from orchestrator.facts.rounds import RoundRules
+    from orchestrator.submissions.build.choose import Choice, Pair
     from orchestrator.submissions.build.evidence import Evidence, SystemKey
     from orchestrator.submissions.build.layout import Layout
 
@@ -69,7 +70,7 @@ class TreePlan:
     mapping: Mapping[str, str]
     """Models by their name in the tree, and what each stands for, where that is another name."""
     lacks: tuple[Lack, ...] = ()
-    older: int = 0
+    others: int = 0
     unknown: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
     @property
@@ -92,30 +93,24 @@ def plan_tree(
     choice: Choice, rules: RoundRules, layout: Layout, overlay: SubmissionOverlay, request: TreeRequest
 ) -> TreePlan:
     """The whole tree. A workload that is not MLPerf's model keeps its own name; the mapping says what it stands for."""
-    names = _names(choice.pairs, request.system)
+    places, mapping, lacks = _places(choice.pairs, request)
     systems: dict[str, Mapping[str, object]] = {}
-    texts, mapping, results = {CALIBRATION: CALIBRATION_TEXT}, {}, []
     unknown: dict[str, dict[str, tuple[str, ...]]] = {}
-    for pair in choice.pairs:
-        record, system = pair.record, names[pair.performance.system]
-        official = record.benchmark in request.official
-        model = record.stands_for if official else record.benchmark
-        place = Place(system=system, model=model, scenario=record.scenario)
-        if not official:
-            mapping[model] = record.stands_for
-        if f"systems/{system}.json" not in systems:
-            said = overlay.system_fields(system)
-            document, lacking = system_document(
-                record, submitter=request.submitter, division=request.division, overlay=said
-            )
-            systems[f"systems/{system}.json"] = document
-            _note(unknown, "systems", system, lacking)
-        texts.setdefault(f"{layout.code_of(model)}/README.md", code_readme(model, pair.performance))
-        fields = overlay.measurement_fields(record.benchmark)
-        measurements, lacking = measurements_document(pair, fields, official=official)
-        _note(unknown, "measurements", record.benchmark, lacking)
-        system_type = str(systems[f"systems/{system}.json"]["system_type"])
-        results.append(_result(pair, place, rules.models[record.stands_for], layout, measurements, system_type))
+    texts, results = {CALIBRATION: CALIBRATION_TEXT}, []
+    for place, pair in places.items():
+        path, said = f"systems/{place.system}.json", overlay.system_fields(place.system)
+        if path not in systems:
+            document = system_document(pair.record, request.submitter, request.division, said)
+            systems[path] = document
+            _note(unknown, "systems", place.system, unsaid(document))
+        texts.setdefault(f"{layout.code_of(place.model)}/README.md", code_readme(place.model, pair.performance))
+        benchmark = pair.record.benchmark
+        measurements = measurements_document(
+            pair, overlay.measurement_fields(benchmark), official=benchmark in request.official
+        )
+        _note(unknown, "measurements", benchmark, tuple(name for name in FIELDS if not measurements[name]))
+        remark = category_remark(rules.models[pair.record.stands_for], str(systems[path]["system_type"]))
+        results.append(_result(pair, place, rules, layout, measurements, remark))
     return TreePlan(
         division=request.division,
         submitter=request.submitter,
@@ -123,10 +118,30 @@ def plan_tree(
         systems=systems,
         texts=texts if results else {},
         mapping=mapping,
-        lacks=choice.lacks,
-        older=choice.older,
+        lacks=(*choice.lacks, *lacks),
+        others=choice.others,
         unknown=unknown,
     )
+
+
+def _places(pairs: Sequence[Pair], request: TreeRequest) -> tuple[dict[Place, Pair], dict[str, str], tuple[Lack, ...]]:
+    """Each result by its place, what models of their own name stand for, and results whose place another one has."""
+    names = _names(pairs, request.system)
+    places: dict[Place, Pair] = {}
+    mapping: dict[str, str] = {}
+    lacks = []
+    for pair in pairs:
+        record = pair.record
+        official = record.benchmark in request.official
+        model = record.stands_for if official else record.benchmark
+        place = Place(system=names[pair.performance.system], model=model, scenario=record.scenario)
+        if place in places or (not official and mapping.get(model, record.stands_for) != record.stands_for):
+            why = (f"another result has its place, {place.path}: name the RUNs, and build each into a tree of its own",)
+            lacks.append(Lack(benchmark=record.benchmark, scenarios=(record.scenario,), why=why, runs=(record.run_id,)))
+            continue
+        places[place] = pair
+        mapping |= {} if official else {model: record.stands_for}
+    return places, mapping, tuple(lacks)
 
 
 def _note(unknown: dict[str, dict[str, tuple[str, ...]]], group: str, name: str, lacking: tuple[str, ...]) -> None:
@@ -146,13 +161,13 @@ def _names(pairs: Sequence[Pair], wanted: str) -> dict[SystemKey, str]:
 
 
 def _result(
-    pair: Pair, place: Place, model: ModelRules, layout: Layout, measurements: Mapping[str, object], system_type: str
+    pair: Pair, place: Place, rules: RoundRules, layout: Layout, measurements: Mapping[str, object], remark: str
 ) -> ResultPlan:
     described, logs = layout.description_of(place), layout.results_of(place)
     accuracy = pair.accuracy
-    targets = model.accuracy_of(place.scenario)
+    targets = rules.models[pair.record.stands_for].accuracy_of(place.scenario)
     whole = accuracy.record.files[ACCURACY]
-    remarks = tuple(filter(None, (*pair.remarks, category_remark(model, system_type))))
+    remarks = tuple(filter(None, (*pair.remarks, remark)))
     texts = {
         f"{described}/README.md": result_readme(pair.performance, accuracy, remarks),
         f"{described}/user.conf": user_conf_text(pair.performance),

@@ -43,8 +43,6 @@ _MAY_BE_EMPTY = (
     "sw_notes",
 )
 _ASKED = (
-    "status",
-    "system_type",
     "host_memory_configuration",
     "host_storage_capacity",
     "host_storage_type",
@@ -56,10 +54,8 @@ _ASKED = (
 """What no operating system says, or mlorch does not ask it for."""
 
 
-def system_document(
-    record: RunRecord, *, submitter: str, division: str, overlay: Mapping[str, str]
-) -> tuple[dict[str, object], tuple[str, ...]]:
-    """The system's JSON, and the fields that must not be empty and that nobody has said."""
+def system_document(record: RunRecord, submitter: str, division: str, overlay: Mapping[str, str]) -> dict[str, object]:
+    """The system's JSON; what nobody has said is empty."""
     document: dict[str, object] = {
         "division": division,
         "submitter": submitter,
@@ -67,12 +63,16 @@ def system_document(
         "system_name": system_title(record),
         "number_of_nodes": 1,
         **_host(record),
-        **dict.fromkeys(_ASKED[2:], ""),
+        **dict.fromkeys(_ASKED, ""),
         **_accelerators(record),
         **_software(record),
     }
-    document |= overlay
-    return document, tuple(name for name, value in document.items() if not value and name not in _MAY_BE_EMPTY)
+    return document | overlay
+
+
+def unsaid(document: Mapping[str, object]) -> tuple[str, ...]:
+    """The fields of a system that must not be empty, and are."""
+    return tuple(name for name, value in document.items() if not value and name not in _MAY_BE_EMPTY)
 
 
 def _host(record: RunRecord) -> dict[str, object]:
