@@ -125,7 +125,7 @@ class Killed(BaseException):
     pass
 
 
-def stop_at(monkeypatch, number):
+def stop_at(monkeypatch, world_folder, number):
     """Let the process end at the ``number``-th time that something is written or put in its place."""
     count = 0
 
@@ -134,7 +134,7 @@ def stop_at(monkeypatch, number):
 
         def instead(self, *arguments, **more):
             nonlocal count
-            if "home" not in self.parts:  # the caches of mlorch are not looked at here
+            if world_folder in self.parents:  # the caches of mlorch are not looked at here
                 count += 1
                 if count == number:
                     raise Killed
@@ -166,7 +166,7 @@ def test_a_build_that_is_killed_leaves_whole_results_and_the_next_one_ends_it(wo
     expected = None
     for number in range(1, 200):
         with monkeypatch.context() as patched:
-            stop_at(patched, number)
+            stop_at(patched, world.tmp_path, number)
             try:
                 world.build()
                 ended = True

@@ -102,13 +102,13 @@ def plan_tree(
         if path not in systems:
             document = system_document(pair.record, request.submitter, request.division, said)
             systems[path] = document
-            _note(unknown, "systems", place.system, unsaid(document))
+            _add_unsaid(unknown, "systems", place.system, unsaid(document))
         texts.setdefault(f"{layout.code_of(place.model)}/README.md", code_readme(place.model, pair.performance))
         benchmark = pair.record.benchmark
         measurements = measurements_document(
             pair, overlay.measurement_fields(benchmark), official=benchmark in request.official
         )
-        _note(unknown, "measurements", benchmark, tuple(name for name in FIELDS if not measurements[name]))
+        _add_unsaid(unknown, "measurements", benchmark, tuple(name for name in FIELDS if not measurements[name]))
         remark = category_remark(rules.models[pair.record.stands_for], str(systems[path]["system_type"]))
         results.append(_result(pair, place, rules, layout, measurements, remark))
     return TreePlan(
@@ -144,7 +144,9 @@ def _places(pairs: Sequence[Pair], request: TreeRequest) -> tuple[dict[Place, Pa
     return places, mapping, tuple(lacks)
 
 
-def _note(unknown: dict[str, dict[str, tuple[str, ...]]], group: str, name: str, lacking: tuple[str, ...]) -> None:
+def _add_unsaid(
+    unknown: dict[str, dict[str, tuple[str, ...]]], group: str, name: str, lacking: tuple[str, ...]
+) -> None:
     if lacking:
         unknown.setdefault(group, {})[name] = lacking
 
