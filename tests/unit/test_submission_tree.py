@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from test_submission_build import SYSTEM, World, rounds  # noqa: F401 (a fixture)
 
+from orchestrator.operations.context import Context
+from orchestrator.operations.submission_build import BuildRequest, build_submission
+from orchestrator.submissions.build.write import write_tree
+
 MODELS = f"results/{SYSTEM}/image-fashion"
 
 
@@ -156,32 +160,38 @@ def whole(world) -> dict[str, bool]:
     return found
 
 
+def planned(world):
+    request = BuildRequest(
+        round="v5.1", submitter="Acme", results=world.store.root, tree=world.tree, overlay=world.overlay, dry=True
+    )
+    return build_submission(Context(), request).plan
+
+
 @pytest.mark.parametrize("again", [False, True], ids=["new tree", "tree that is there"])
 def test_a_build_that_is_killed_leaves_whole_results_and_the_next_one_ends_it(world, monkeypatch, again):
     world.pair(scenario="Server", second=10)
+    first = plan = planned(world)
     if again:
-        world.build()
         world.pair(second=20)
         world.pair(scenario="Server", second=30)
-    expected = None
-    for number in range(1, 200):
+        plan = planned(world)
+    moments = 0
+    while True:
+        moments += 1
+        shutil.rmtree(world.tree, ignore_errors=True)
+        if again:
+            write_tree(first, world.tree)
         with monkeypatch.context() as patched:
-            stop_at(patched, world.tmp_path, number)
+            stop_at(patched, world.tmp_path, moments)
             try:
-                world.build()
-                ended = True
+                write_tree(plan, world.tree)
+                break
             except Killed:
-                ended = False
-        if ended:
-            break
-        assert all(whole(world).values()), number
-        world.build()
+                pass
+        assert all(whole(world).values()), moments
+        write_tree(plan, world.tree)
         assert whole(world) == {"Offline": True, "Server": True}
         assert beside(world) == ["tree"]
-        files = tree_of(world.tree)
-        expected = expected or files
-        assert files == expected, number
-        if not again:
-            shutil.rmtree(world.tree)
-    assert number > 20
-    assert ended
+    assert moments > 20
+    expected = {f"open/Acme/{path}" for one in plan.results for path in one.files}
+    assert expected <= tree_of(world.tree).keys()
