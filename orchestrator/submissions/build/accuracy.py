@@ -73,7 +73,8 @@ def missing_metrics(targets: Iterable[QualityTarget], figures: Sequence[Accuracy
 
 def accuracy_text(targets: Sequence[QualityTarget], figures: Sequence[Accuracy], sha256: str) -> str:
     """The whole file: the metrics of MLPerf, every figure that is none, and the hash of the whole accuracy log."""
-    lines, entries = [], []
+    lines: list[str] = []
+    entries: list[str] = []
     used: set[str] = set()
     for target in targets:
         for name, text in _lines_of(target.metric, figures):

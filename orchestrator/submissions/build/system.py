@@ -67,7 +67,7 @@ def system_document(record: RunRecord, submitter: str, division: str, overlay: M
         **_accelerators(record),
         **_software(record),
     }
-    return document | overlay
+    return {**document, **overlay}
 
 
 def unsaid(document: Mapping[str, object]) -> tuple[str, ...]:
