@@ -281,7 +281,7 @@ def test_a_disturbed_result_is_taken_only_where_there_is_no_other_and_told(world
     world.test("accuracy", scenario="Server", second=4)
     offline, server = world.document()["results"]
     assert (offline["scenario"], offline["performance"][-4:], offline["remarks"]) == (
-        "Offline", "0000", [f"its accuracy is of {SAMPLES} samples, resnet has 50,000 in v5.1: the checker says so"],
+        "Offline", "0000", [f"its accuracy is of {SAMPLES} samples, resnet has 50,000 in v5.1: its checker objects"],
     )  # fmt: skip
     assert "disturbed: others used 40 % of the time" in server["remarks"]
 

@@ -161,7 +161,7 @@ def _data_and_metric(found: Evidence, round_name: str, model: ModelRules) -> Ite
     total = found.loadgen.total_samples if found.loadgen else None
     wanted = model.accuracy_samples_in.get(found.record.scenario, model.accuracy_samples or model.dataset_samples)
     if total is not None and wanted is not None and total != wanted:
-        yield f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {round_name}: the checker says so"
+        yield f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {round_name}: its checker objects"
     lacking = missing_metrics(model.accuracy_of(found.record.scenario), found.summary.accuracies)
     if lacking:
         yield (
