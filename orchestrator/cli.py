@@ -27,7 +27,7 @@ COMMANDS: dict[str, str] = {
     "shell": "Open a shell in the container that a run would start.",
     "tune": "Search a harness's parameters for this system; show what was tried.",
     "results": "List, show, compare, sign, verify and report results.",
-    "submission": "Check a submission to MLPerf before it is sent; write its summary.",
+    "submission": "Build a submission to MLPerf from results; check one, write its summary.",
     "benchmarks": "List and show benchmarks.",
     "targets": "List and show hardware targets.",
     "recipes": "List, show, lint and start recipes; print their JSON Schema.",

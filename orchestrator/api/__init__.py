@@ -25,6 +25,7 @@ from orchestrator.api.calls import (
     progress_of,
     pull_policy,
     request_of,
+    results_in,
     selection_of,
     words,
 )
@@ -211,7 +212,7 @@ def results(folder: str | os.PathLike[str] | None = None) -> Document:
     from orchestrator.operations.progress import Silent
     from orchestrator.operations.results import list_runs
 
-    return list_runs(_folder(folder), Silent()).document()
+    return list_runs(results_in(folder), Silent()).document()
 
 
 def verify_results(
@@ -226,7 +227,7 @@ def verify_results(
     from orchestrator.operations.results import verified_document, verify_runs
 
     verifier = verifier_of(key)
-    return document_of(verified_document(verify_runs(_folder(folder), words("runs", runs), Silent(), verifier)))
+    return document_of(verified_document(verify_runs(results_in(folder), words("runs", runs), Silent(), verifier)))
 
 
 def sign_results(
@@ -248,7 +249,7 @@ def sign_results(
     from orchestrator.operations.signing import sign_runs
 
     signer = load_signer(Path(key), password or str)
-    return {"results": document_of(sign_runs(_folder(folder), words("runs", runs), signer, Silent()))}
+    return {"results": document_of(sign_runs(results_in(folder), words("runs", runs), signer, Silent()))}
 
 
 def show_result(run: str = "latest", folder: str | os.PathLike[str] | None = None) -> Document:
@@ -256,7 +257,7 @@ def show_result(run: str = "latest", folder: str | os.PathLike[str] | None = Non
     from orchestrator.operations.progress import Silent
     from orchestrator.operations.results import show_run, shown_document
 
-    return document_of(shown_document(show_run(_folder(folder), run, Silent())))
+    return document_of(shown_document(show_run(results_in(folder), run, Silent())))
 
 
 def report_results(
@@ -274,14 +275,14 @@ def report_results(
     from orchestrator.operations.results import write_report
 
     given = Path(output) if output else None
-    return document_of(write_report(_folder(folder), words("runs", runs), Silent(), output=given, force=force))
+    return document_of(write_report(results_in(folder), words("runs", runs), Silent(), output=given, force=force))
 
 
 def compare(was: str, now: str, *, folder: str | os.PathLike[str] | None = None, **options: Any) -> Document:
     """Two runs or sets of runs, as ``mlorch results compare --json``; ``options`` are ``tolerance`` and ``if_any``."""
     from orchestrator.operations.compare import compare_runs
 
-    return document_of(compare_runs(_folder(folder), was, now, **options))
+    return document_of(compare_runs(results_in(folder), was, now, **options))
 
 
 def targets(name: str = "", **options: Any) -> Document:
@@ -342,9 +343,3 @@ def engine_status(**options: Any) -> Document:
 
     context = only_context(options)
     return document_of(status(context, context.talk))
-
-
-def _folder(given: str | os.PathLike[str] | None) -> Path:
-    from orchestrator.definitions.settings import read_settings
-
-    return read_settings().results_folder(given).absolute()

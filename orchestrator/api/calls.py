@@ -11,6 +11,7 @@ from orchestrator.facts.codec import to_plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
@@ -97,3 +98,10 @@ def pull_policy(options: dict[str, Any]) -> PullPolicy:
 
     names = [field.name for field in fields(PullPolicy) if field.name in options]
     return request_of(PullPolicy, {name: options.pop(name) for name in names})
+
+
+def results_in(given: str | os.PathLike[str] | None) -> Path:
+    """The folder of results: the one that was given, or the site's."""
+    from orchestrator.definitions.settings import read_settings
+
+    return read_settings().results_folder(given).absolute()

@@ -5,13 +5,47 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.api.calls import OF_EVERY_CALL, document_of, only_context, request_of
+from orchestrator.api.calls import OF_EVERY_CALL, document_of, only_context, request_of, results_in
 
 if TYPE_CHECKING:
     import os
 
     from orchestrator.api.calls import Document
     from orchestrator.operations.submissions import SubmissionCheck
+
+
+def build(
+    round: str,  # noqa: A002 (as the option is called)
+    submitter: str,
+    tree: str | os.PathLike[str],
+    *,
+    results: str | os.PathLike[str] | None = None,
+    overlay: str | os.PathLike[str] | None = None,
+    **options: Any,
+) -> Document:
+    """The tree of a round from results, as ``mlorch submission build --json``.
+
+    ``options`` are those of the command: ``division``, ``system``, ``runs``, ``short``, ``dry``.
+
+    Raises:
+        UsageError: a round or division of which none can be built, fields that nobody has said.
+        DefinitionError: faults of the overlay.
+        NothingSelectedError: no run can become a result.
+        StepFailed: the place of a result is somebody else's.
+    """
+    from orchestrator.operations.submission_build import BuildRequest, build_submission
+
+    context = only_context({name: options.pop(name) for name in OF_EVERY_CALL if name in options})
+    request = request_of(
+        BuildRequest,
+        options,
+        round=round,
+        submitter=submitter,
+        tree=Path(tree),
+        results=results_in(results),
+        overlay=None if overlay is None else Path(overlay),
+    )
+    return document_of(build_submission(context, request))
 
 
 def check(tree: str | os.PathLike[str], *, round: str, **options: Any) -> Document:  # noqa: A002 (the option's name)

@@ -1,0 +1,170 @@
+"""Whether a run may stand in a tree of a round, and what its reader has to be told of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.facts.measured import GOOD_VERDICTS
+from orchestrator.facts.scenarios import SCENARIOS
+from orchestrator.results.loadgen import ACCURACY, DETAIL, SUMMARY
+from orchestrator.submissions.build.accuracy import missing_metrics
+from orchestrator.submissions.build.layout import FOLDER_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orchestrator.facts.rounds import ModelRules, RoundRules
+    from orchestrator.submissions.build.evidence import Evidence
+
+LARGEST_FILE = 50 * 2**20
+"""Bytes; the checkers refuse everything of a submitter who has a larger file (FILE_SIZE_LIMIT_MB)."""
+LOGS = {"performance": (SUMMARY, DETAIL), "accuracy": (SUMMARY, DETAIL, ACCURACY)}
+"""What a test of each mode puts into a tree."""
+OTHER_ROUND, NO_MODEL, SHORT, NOT_VALID, NOT_WHOLE, ENDPOINT = (
+    "other-round", "no-model", "short", "not-valid", "not-whole", "endpoint",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a run cannot stand in the tree: an id, in words, and the options of `mlorch run` that mend it."""
+
+    id: str
+    why: str
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What speaks against a run, and what is told of one that is taken."""
+
+    refusals: tuple[Refusal, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def judge(found: Evidence, rules: RoundRules, *, short: bool = False) -> Judgement:
+    """A run against the rules of the open division of a round; ``short`` takes tests that are too short, and tells."""
+    model = rules.models.get(found.record.stands_for)
+    refusals = [*_general(found, rules, model), *_verdict(found)]
+    remarks = list(_remarks(found))
+    if model is not None and found.loadgen is not None:
+        too_short = tuple(_too_short(found, rules.name, model))
+        if short:
+            remarks += [one.why for one in too_short]
+        else:
+            refusals += too_short
+        remarks += _complaints(found, rules.name, model)
+    return Judgement(refusals=tuple(refusals), remarks=tuple(remarks))
+
+
+def _general(found: Evidence, rules: RoundRules, model: ModelRules | None) -> Iterator[Refusal]:
+    record = found.record
+    if record.endpoint is not None:
+        yield Refusal(id=ENDPOINT, why="its system is a server that was there already: mlorch does not know what it is")
+    if model is None:
+        words = f"`{record.stands_for}` is no model of {rules.name}" if record.stands_for else "it stands for no model"
+        yield Refusal(id=NO_MODEL, why=words)
+    if why := _other_round(found, rules):
+        yield Refusal(id=OTHER_ROUND, why=why)
+    if record.scenario not in SCENARIOS or not FOLDER_NAME.fullmatch(record.benchmark):
+        yield Refusal(id=NOT_WHOLE, why="its record has a scenario or a benchmark of no such name")
+    for name in LOGS[record.mode]:
+        known = record.files.get(name)
+        if known is None:
+            yield Refusal(id=NOT_WHOLE, why=f"its record has no hash of {name}")
+        elif known.size > LARGEST_FILE and name != ACCURACY:
+            yield Refusal(id=NOT_WHOLE, why=f"{name} has {known.size:,} bytes, and {LARGEST_FILE:,} are the most")
+
+
+def _other_round(found: Evidence, rules: RoundRules) -> str:
+    """Why a test was not by the rules of this round; empty where it was."""
+    record, result = found.record, found.loadgen
+    if record.round != rules.name:
+        return f"LoadGen had the rules and seeds of {record.round or 'another round'}, not of {rules.name}"
+    if result is not None and any(result.effective.get(name) != value for name, value in rules.seeds.items()):
+        return f"LoadGen's seeds are not those of {rules.name}"
+    return ""
+
+
+def _verdict(found: Evidence) -> Iterator[Refusal]:
+    """A performance that is not VALID, an accuracy that was not measured. One below its goal is taken in open."""
+    record, summary = found.record, found.summary
+    if summary.verdict in GOOD_VERDICTS or _only_missed(found):
+        return
+    options = ("--find",) if record.scenario in {"Server", "Interactive"} and record.mode == "performance" else ()
+    yield Refusal(id=NOT_VALID, why="; ".join((summary.verdict, *summary.reasons[:2])), options=options)
+
+
+def _only_missed(found: Evidence) -> bool:
+    """Whether an accuracy was measured as it should be, and is below its goal."""
+    record, summary = found.record, found.summary
+    if record.mode != "accuracy" or record.status != "done" or summary.verdict != "FAILED" or record.role_faults:
+        return False
+    return summary.accuracy is not None and found.loadgen is not None and not found.loadgen.error_count
+
+
+def _too_short(found: Evidence, round_name: str, model: ModelRules) -> Iterator[Refusal]:
+    """What `mlorch run --official` would have made longer; only performance tests have a length."""
+    result, record = found.loadgen, found.record
+    if result is None or record.mode != "performance":
+        return
+    asked, duration = model.min_duration_ms / 1000, result.effective.get("min_duration_ms")
+    if isinstance(duration, int | float) and duration / 1000 < asked:
+        why = f"LoadGen was asked for {duration / 1000:g} s, and {round_name} asks for {asked:g} s"
+        yield Refusal(id=SHORT, why=why, options=("--official",))
+    samples, least = result.effective.get("samples_per_query"), model.offline_samples or 0
+    if record.scenario == "Offline" and isinstance(samples, int) and samples < least:
+        why = f"Offline's query had {samples:,} samples, and {round_name} asks for {least:,}"
+        yield Refusal(id=SHORT, why=why, options=("--official",))
+
+
+def _remarks(found: Evidence) -> Iterator[str]:
+    record = found.record
+    for reason in found.summary.disturbed:
+        yield f"disturbed: {reason}"
+    for change in record.changed_rules:
+        yield f"not by its recipe's rules: {change}"
+    if found.summary.guessed_rate:
+        yield "its rate was a guess, and was not searched: the machine may be able to do more (`--find`)"
+    if found.summary.verdict == "FAILED":
+        yield "; ".join(found.summary.reasons) or "its accuracy is below its goal"
+
+
+def _complaints(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
+    """What the checker of the round says of a workload that is not the model which it stands for."""
+    if found.record.mode == "performance":
+        yield from _loaded(found, round_name, model)
+    else:
+        yield from _data_and_metric(found, round_name, model)
+
+
+def category_remark(model: ModelRules, system_type: str) -> str:
+    """What to tell of a model that no system of a type shows; empty where one does."""
+    category = "datacenter-edge" if "," in system_type else system_type
+    if category not in model.scenarios or model.scenarios[category].all:
+        return ""
+    others = ", ".join(model.categories) or "no category"
+    return f"{model.name} is of {others}, and the system is {system_type}: the checker refuses it"
+
+
+def _loaded(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
+    loaded = found.loadgen.effective.get("performance_sample_count") if found.loadgen else None
+    if isinstance(loaded, int) and loaded < model.performance_samples:
+        yield (
+            f"LoadGen kept {loaded:,} samples loaded, and {round_name} asks for {model.performance_samples:,} of "
+            f"{model.name}: the checker refuses it"
+        )
+
+
+def _data_and_metric(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
+    total = found.loadgen.total_samples if found.loadgen else None
+    wanted = model.accuracy_samples_in.get(found.record.scenario, model.accuracy_samples or model.dataset_samples)
+    if total is not None and wanted is not None and total != wanted:
+        yield f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {round_name}: its checker objects"
+    lacking = missing_metrics(model.accuracy_of(found.record.scenario), found.summary.accuracies)
+    if lacking:
+        yield (
+            f"its accuracy is no {', '.join(lacking)}, by which {model.name} is judged: the checker finds none, and "
+            "refuses it"
+        )
