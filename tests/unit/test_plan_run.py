@@ -75,7 +75,9 @@ def test_settings_document_is_the_contract():
     assert document["providers"] == ["CPUExecutionProvider"]
     assert document["model"] == {
         "path": "/models/resnet8/model.onnx",
-        "inputs": [{"name": "x", "dtype": "float32", "scale": 0.5, "array": "inputs", "varies": False}],
+        "inputs": [
+            {"name": "x", "dtype": "float32", "scale": 0.5, "array": "inputs", "varies": False, "joined": False}
+        ],
         "outputs": ["logits"],
     }
     assert document["dataset"] == {
