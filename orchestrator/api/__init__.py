@@ -33,7 +33,6 @@ from orchestrator.api.calls import (
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from orchestrator.api.calls import Document
 
