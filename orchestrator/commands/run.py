@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     "-m",
     default="all",
     metavar="MODE",
-    help="performance, accuracy, all (default); compliance with --dry-run.",
+    help="performance, accuracy or all (default); compliance (--dry-run only).",
 )
 @click.option(
     "--division",
