@@ -246,8 +246,7 @@ def _check(settings: Settings) -> None:
         _check_processors(execution)
     else:
         _check_endpoint(settings.endpoint, execution)
-    if settings.audit is not None:
-        _check_audit(settings)
+    _check_audit(settings)
     if execution.processes is not None and settings.endpoint is None:
         raise SettingsError("execution.processes: only a client of an `endpoint` has several")
     if execution.precision is not None and settings.backend != "openvino":

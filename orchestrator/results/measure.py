@@ -42,13 +42,11 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
         problem = problem or f"{HARNESS} holds no accuracy"
     verdict = verdict_of(record.mode, result, accuracies)
     said = _compliance(record, folder)
-    if said is not None:
-        verdict = "PASSED" if said.passed and verdict == "VALID" else "FAILED"
+    verdict = verdict if said is None else _judged(said, verdict)
     if record.role_faults and (verdict in GOOD_VERDICTS or record.mode == "performance"):
         verdict = "FAILED" if record.mode == "accuracy" else "INVALID"
     problems = () if record.error is not None or not problem else (problem,)
-    told = () if said is None or record.error is not None else said.reasons
-    reasons = (*problems, *record.role_faults, *told, *_reasons(verdict, result, accuracies))
+    reasons = (*problems, *record.role_faults, *_told(record, said), *_reasons(verdict, result, accuracies))
     measured = Measured(
         verdict=verdict,
         reasons=reasons,
@@ -58,6 +56,15 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
         ceiling=ceiling_of(folder) if record.roles and record.mode == "performance" else None,
     )
     return measured, unread
+
+
+def _judged(said: Verified, verdict: str) -> str:
+    """The verdict of a compliance test, whose LoadGen test has to be VALID too."""
+    return "PASSED" if said.passed and verdict == "VALID" else "FAILED"
+
+
+def _told(record: RunRecord, said: Verified | None) -> tuple[str, ...]:
+    return () if said is None or record.error is not None else said.reasons
 
 
 def _compliance(record: RunRecord, folder: Path) -> Verified | None:

@@ -49,11 +49,10 @@ def compliance_demand(
     if not model.compliance:
         return ComplianceDemand(not_asked=(f"{rules.name} asks for no compliance test of {model.name}",))
     wanted = set(scenarios)
-    asked = [name for name in SCENARIOS if name in wanted & set(model.all_scenarios)]
+    asked = _in_order(wanted & set(model.all_scenarios))
     outside = tuple(
         f"{rules.name} has no {name} of {model.name}, so it asks for no compliance test there"
-        for name in SCENARIOS
-        if name in wanted - set(asked)
+        for name in _in_order(wanted - set(asked))
     )
     if not asked:
         return ComplianceDemand(not_asked=outside)
@@ -64,6 +63,10 @@ def compliance_demand(
         not_asked=outside,
         impossible=tuple(lacking.values()),
     )
+
+
+def _in_order(scenarios: set[str]) -> list[str]:
+    return [name for name in SCENARIOS if name in scenarios]
 
 
 def _why_not(rules: RoundRules, test: str, benchmark: Benchmark, harness: Harness) -> str:
