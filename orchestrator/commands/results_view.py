@@ -12,6 +12,7 @@ from orchestrator.results.summary import (
     accuracy_text,
     ceiling_text,
     coloured,
+    compliance_rows,
     disturbance_rows,
     goal_text,
     interval_text,
@@ -158,9 +159,11 @@ def _roles(summary: Summary) -> list[tuple[str, str]]:
 def _origin(summary: Summary) -> list[tuple[str, str]]:
     record = summary.record
     rows = [
-        ("benchmark", f"{record.benchmark} on {record.target}, {record.scenario}, {record.mode}"),
+        ("benchmark", f"{record.benchmark} on {record.target}, {record.scenario}, {record.test_name}"),
         ("started", record.started.utc),
     ]
+    if record.compliance is not None:
+        rows += compliance_rows(record.compliance)
     if record.ended is not None:
         seconds = (record.ended.unix_ns - record.started.unix_ns) / 1e9
         rows.append(("took", f"{seconds:.1f} s"))
@@ -220,7 +223,7 @@ def _regression(one: Comparison) -> Problem:
 
 def _test(one: Comparison) -> str:
     record = one.now.record
-    return f"{record.benchmark} {record.scenario} {record.mode}"
+    return f"{record.benchmark} {record.scenario} {record.test_name}"
 
 
 def _rows(one: Comparison) -> list[tuple[str, ...]]:

@@ -43,7 +43,19 @@ def _rate(context: click.Context, parameter: click.Parameter, text: str | None) 
     metavar="NAME",
     help="All benchmarks of a suite (reference), beside those that are named; what cannot run here is left out.",
 )
-@click.option("--mode", "-m", default="all", metavar="MODE", help="performance, accuracy or all (default).")
+@click.option(
+    "--mode",
+    "-m",
+    default="all",
+    metavar="MODE",
+    help="performance, accuracy or all (default); compliance (--dry-run only).",
+)
+@click.option(
+    "--division",
+    default="closed",
+    metavar="NAME",
+    help="closed (default) or network, which ask for compliance tests, or open, which does not.",
+)
 @click.option("--duration", default=None, metavar="TIME", help="Least duration of a performance test: 30s, 10m.")
 @click.option(
     "--timeout",
@@ -190,6 +202,7 @@ def _notes(steps: Sequence[RunStep], show: Printer) -> Iterator[str]:
     for step in steps:
         yield from show.notes(step.container)
         yield from _missing(step)
+        yield from _compared(step)
     for step in steps:
         yield from (f"beyond the run contract: {text}" for text in step.deviations)
     if any(step.roles is not None and step.roles.restart == "run" for step in steps):
@@ -219,6 +232,14 @@ def prepared(step: RunStep) -> str:
     if step.container.user != step.results_owner:
         line += f" && {shlex.join(['chown', step.container.user, *sources])}"
     return line
+
+
+def _compared(step: RunStep) -> Iterator[str]:
+    """What a compliance test is compared with."""
+    for one in () if step.compliance is None else step.compliance.compared:
+        when = "which counts and has run before" if one.stored else "which runs before it"
+        test = f"{step.name} of {step.benchmark} {step.scenario}"
+        yield f"{test} is compared with the {one.mode} test {one.run_id}, {when}"
 
 
 def _missing(step: RunStep) -> Iterator[str]:

@@ -38,7 +38,7 @@ class RunView(View, Watcher):
     def begin(self, step: RunStep, number: int, total: int) -> None:
         """A test begins; a total of 0 is a test of a search, whose number is not known beforehand."""
         count = f"[{number}/{total}] " if total else f"[{number}] "
-        self._title = f"{count}{step.benchmark} {step.scenario} {step.mode}"
+        self._title = f"{count}{step.benchmark} {step.scenario} {step.name}"
         if self._progress is None:
             self._console.open_fold(self._title)
             self._console.say(f"{self._title} …")
@@ -153,7 +153,7 @@ def _tell_of_earlier_tries(console: Console, summaries: Sequence[Summary], last:
 
 def _test(summary: Summary) -> str:
     record = summary.record
-    return f"{record.benchmark} {record.scenario} {record.mode}"
+    return f"{record.benchmark} {record.scenario} {record.test_name}"
 
 
 def show_suite(console: Console, suite: SuiteRun) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
 from dataclasses import dataclass, field
 
+from orchestrator.facts.compliance import ComplianceFact  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.containers import ContainerOptions, Deployed, Owner
 from orchestrator.facts.endpoints import EndpointFact  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.measured import LoadGenResult, Measured  # noqa: TC001 (the codec reads the annotations)
@@ -324,9 +325,21 @@ class RunRecord:
     """How long the test might take, and be silent; None in older records."""
     artifacts: ArtifactsFact | None = None
     """What lay in `/artifacts` when the test began; None in older records, and where it had no such folder."""
+    compliance: ComplianceFact | None = None
+    """Of a compliance test: what it was compared with, and whose script verified it."""
     rest: RestOfFiles | None = None
     """The files that are too many to be named one by one."""
     version: int = VERSION
+
+    @property
+    def test_name(self) -> str:
+        """What the test is called beside its scenario: its mode, or the name of the compliance test."""
+        return self.mode if self.compliance is None else self.compliance.test
+
+    @property
+    def loadgen_mode(self) -> str:
+        """The mode in which LoadGen ran: a compliance test is a performance test for it."""
+        return self.mode if self.compliance is None else "performance"
 
     @property
     def is_external(self) -> bool:

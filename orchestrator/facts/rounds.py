@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -115,6 +115,8 @@ class ModelRules:
     loadgen_limits: Mapping[str, LatencyLimit]
     """What LoadGen's conf sets for the scenarios that run as its Server."""
     compliance: tuple[str, ...]
+    audit: Mapping[str, Mapping[str, int]]
+    """By compliance test, what LoadGen's audit.config says of this model alone."""
     differs: Mapping[str, str]
     submission: ModelSubmission
 
@@ -169,6 +171,16 @@ def _targets(targets: tuple[QualityTarget, ...]) -> dict[str, Any]:
     return {target.metric: target.document() for target in targets}
 
 
+class ComplianceRules(NamedTuple):
+    """How a compliance test is made and verified; ``audit`` of a model says what differs for it."""
+
+    audit: Mapping[str, int]
+    compared_with: tuple[str, ...]
+    command: tuple[str, ...]
+    files: tuple[str, ...]
+    passes: Mapping[str, str]
+
+
 class OfficialTest(NamedTuple):
     """How long a round asks a performance test to be."""
 
@@ -219,8 +231,13 @@ class RoundRules:
     one_of: tuple[str, ...]
     metrics: Mapping[str, str]
     compliance_tests: Mapping[str, str]
+    """What each compliance test shows."""
     checker: CheckerRules
     models: Mapping[str, ModelRules]
+    compliance_layer: str = ""
+    """The layer with MLCommons' scripts at the round's commit; empty where no round names one."""
+    compliance: Mapping[str, ComplianceRules] = field(default_factory=dict)
+    """The compliance tests that mlorch can make, and how."""
 
     def needed_of(self, scenarios: ScenarioRules) -> tuple[str, ...]:
         """The optional scenarios of which a closed submission has to show one; empty where it need not."""

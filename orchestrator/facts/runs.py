@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping  # noqa: TC003 (the codec reads the annotations)
 from dataclasses import dataclass, field
 
+from orchestrator.facts.compliance import PlannedCompliance  # noqa: TC001
 from orchestrator.facts.containers import ContainerSpec  # noqa: TC001
 from orchestrator.facts.endpoints import Endpoint  # noqa: TC001
 from orchestrator.facts.external import ExternalRun  # noqa: TC001
@@ -99,6 +100,8 @@ class RunStep:
     """Of a harness that is not ours; ``container`` is then the one of its LoadGen test."""
     scoring: ContainerSpec | None = None
     """What counts the accuracy after the test; None where the harness does that itself."""
+    compliance: PlannedCompliance | None = None
+    """Of a compliance test: what it is, what it is compared with, and what verifies it afterwards."""
     roles: PlannedRoles | None = None
     """What runs beside the harness, which is then the client; ``container`` is the client's."""
     role_deviations: tuple[str, ...] = ()
@@ -113,8 +116,18 @@ class RunStep:
         beside = () if self.roles is None else self.roles.containers
         if self.external is not None:
             return (*beside, *(step.container for step in self.external.steps))
-        after = () if self.scoring is None else (self.scoring,)
+        after = [one for one in (self.scoring, self.verification) if one is not None]
         return (*beside, self.container, *after)
+
+    @property
+    def verification(self) -> ContainerSpec | None:
+        """The container that verifies a compliance test; None of any other test."""
+        return None if self.compliance is None else self.compliance.verification
+
+    @property
+    def name(self) -> str:
+        """What the test is called beside its scenario: its mode, or the name of the compliance test."""
+        return self.mode if self.compliance is None else self.compliance.test.name
 
     @property
     def contents(self) -> dict[str, str]:

@@ -36,6 +36,7 @@ OVERLOAD_SHARE = 0.05
 OVERLOAD_FACTOR = 2
 """A Server test ends when twice as many queries wait as can be in time or may be late: arrivals are never even."""
 DETAIL = "mlperf_log_detail.txt"
+AUDIT = "audit.config"
 _ENTRY = ":::MLLOG "
 MODES = {"performance": "PerformanceOnly", "accuracy": "AccuracyOnly"}
 
@@ -117,7 +118,22 @@ def run(settings: Settings, effective: Effective, samples: Samples, sut: System,
     """Run the test; LoadGen's logs are in ``folder`` afterwards, which must exist."""
     data = settings.dataset
     library = lg.ConstructQSL(data.samples, data.performance_samples, _guarded(samples.load, sut.pool.note), _ignore)
-    _test(test_settings(settings, effective), library, sut, folder)
+    _test(test_settings(settings, effective), library, sut, folder, _audit_file(settings, folder))
+
+
+def _audit_file(settings: Settings, folder: Path) -> str:
+    """The audit.config of a compliance test, written into ``folder``; empty where the test is none.
+
+    LoadGen reads it over the settings of the test, for the model `*`.
+    """
+    if settings.audit is None:
+        return ""
+    scenario = SCENARIOS[settings.scenario].loadgen_name
+    path = folder / AUDIT
+    lines = [f"*.{scenario}.{name} = {value}\n" for name, value in settings.audit.settings.items()]
+    path.unlink(missing_ok=True)
+    path.write_text("".join(lines), encoding="ascii")
+    return str(path)
 
 
 def probe(settings: Settings, effective: Effective, sut: System, rate: float, seconds: float) -> Try:
@@ -153,14 +169,14 @@ def tried(rate: float, detail: Iterable[str]) -> Try:
     return Try(rate, answered * rate / asked if asked else 0.0, in_time)
 
 
-def _test(asked: lg.TestSettings, library: object, sut: System, folder: Path) -> None:
+def _test(asked: lg.TestSettings, library: object, sut: System, folder: Path, audit: str = "") -> None:
     log = lg.LogSettings()
     log.log_output.outdir = str(folder)
     log.log_output.copy_summary_to_stdout = False
     log.enable_trace = False
     system = lg.ConstructFastSUT(sut.issue, _nothing)
     try:
-        lg.StartTestWithLogSettings(system, library, asked, log, "")
+        lg.StartTestWithLogSettings(system, library, asked, log, audit)
     finally:
         lg.DestroyQSL(library)
         lg.DestroyFastSUT(system)

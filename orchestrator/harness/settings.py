@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -15,6 +16,9 @@ from .scenarios import SCENARIOS, ScenarioName
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+_AUDIT_KEY = re.compile("[a-z][a-z0-9_]*")
 
 
 class SettingsError(Exception):
@@ -135,6 +139,14 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Audit:
+    """A compliance test of MLCommons': what LoadGen's audit.config says in the scenario of the test."""
+
+    test: str
+    settings: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """One LoadGen test (docs/run-contract.md)."""
 
@@ -153,6 +165,7 @@ class Settings:
     accuracy: Accuracy
     generation: Generation | None = None
     endpoint: Endpoint | None = None
+    audit: Audit | None = None
 
 
 def read(path: Path) -> Settings:
@@ -247,10 +260,27 @@ def _check(settings: Settings) -> None:
         _check_processors(execution)
     else:
         _check_endpoint(settings.endpoint, execution)
+    _check_audit(settings)
     if execution.processes is not None and settings.endpoint is None:
         raise SettingsError("execution.processes: only a client of an `endpoint` has several")
     if execution.precision is not None and settings.backend != "openvino":
         raise SettingsError(f"execution.precision: the backend {settings.backend} cannot be told one")
+
+
+def _check_audit(settings: Settings) -> None:
+    """LoadGen takes a line that it does not understand for none, and says nothing."""
+    audit = settings.audit
+    if audit is None:
+        return
+    if settings.mode != "performance":
+        raise SettingsError("audit: a compliance test is a performance test")
+    if not audit.settings:
+        raise SettingsError("audit.settings: a setting at least was expected")
+    for name, value in audit.settings.items():
+        if not _AUDIT_KEY.fullmatch(name):
+            raise SettingsError(f"audit.settings: {name!r} is no name of a setting")
+        if value < 0:
+            raise SettingsError(f"audit.settings.{name}: below zero")
 
 
 def _check_limits(settings: Settings) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import NothingSelectedError, UsageError
+from orchestrator.operations.run.compliance import require_compliance
 from orchestrator.operations.run.request import known_name
-from orchestrator.plan.build.frameworks import framework_of
+from orchestrator.plan.build.frameworks import benchmark_in, framework_of
 from orchestrator.plan.run.cells import cells_of
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _obstacle(catalog: Catalog, request: RunRequest, target: str, what: Benchmar
     try:
         framework_of(catalog, target=target, benchmark=what.name)
         cells_of(what.scenarios, asked=request.scenarios, mode=request.mode, benchmark=what.name)
+        require_compliance(catalog, request, benchmark_in(catalog, what.name, request.round).definition)
     except UsageError as error:
         return error.message
     for asset in (catalog.model(what.model).definition, catalog.dataset(what.dataset).definition):

@@ -69,7 +69,7 @@ class Comparison:
 
 def key_of(record: RunRecord) -> tuple[str, str, str]:
     """What two runs must have in common to be compared."""
-    return (record.benchmark, record.scenario, record.mode)
+    return (record.benchmark, record.scenario, record.test_name)
 
 
 def system_of(record: RunRecord) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.facts.record import AccuracyGoal, RunRecord
+    from orchestrator.results.compliance import Verified
 
 HARNESS, ACCURACY, CEILING = "harness.json", "accuracy.json", "ceiling.json"
 _LARGEST = 2**63
@@ -40,10 +41,12 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
     if record.mode == "accuracy" and not accuracies:
         problem = problem or f"{HARNESS} holds no accuracy"
     verdict = verdict_of(record.mode, result, accuracies)
+    said = _compliance(record, folder)
+    verdict = verdict if said is None else _judged(said, verdict)
     if record.role_faults and (verdict in GOOD_VERDICTS or record.mode == "performance"):
         verdict = "FAILED" if record.mode == "accuracy" else "INVALID"
     problems = () if record.error is not None or not problem else (problem,)
-    reasons = (*problems, *record.role_faults, *_reasons(verdict, result, accuracies))
+    reasons = (*problems, *record.role_faults, *_told(record, said), *_reasons(verdict, result, accuracies))
     measured = Measured(
         verdict=verdict,
         reasons=reasons,
@@ -53,6 +56,24 @@ def measure(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> t
         ceiling=ceiling_of(folder) if record.roles and record.mode == "performance" else None,
     )
     return measured, unread
+
+
+def _judged(said: Verified, verdict: str) -> str:
+    """The verdict of a compliance test, whose LoadGen test has to be VALID too."""
+    return "PASSED" if said.passed and verdict == "VALID" else "FAILED"
+
+
+def _told(record: RunRecord, said: Verified | None) -> tuple[str, ...]:
+    return () if said is None or record.error is not None else said.reasons
+
+
+def _compliance(record: RunRecord, folder: Path) -> Verified | None:
+    """What was said of a compliance test; None of any other test."""
+    if record.compliance is None:
+        return None
+    from orchestrator.results.compliance import verified
+
+    return verified(record.compliance, folder)
 
 
 def _read_logs(folder: Path) -> tuple[LoadGenResult | None, StepFailed | None]:

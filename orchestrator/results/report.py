@@ -23,6 +23,7 @@ from orchestrator.results.summary import (
     COLUMNS,
     RIGHT,
     accuracy_text,
+    compliance_rows,
     disturbance_rows,
     goal_text,
     interval_text,
@@ -110,7 +111,7 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     words = (
-        *(accuracy_text, disturbance_rows, facts, goal_text, interval_text, metric_text),
+        *(accuracy_text, compliance_rows, disturbance_rows, facts, goal_text, interval_text, metric_text),
         *(nanoseconds, percent, reserved_text, setting_text, text),
     )
     found.filters.update({each.__name__: each for each in words})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from orchestrator.facts.compliance import ComplianceFact
     from orchestrator.facts.measured import Accuracy, LoadGenResult, Measured, Metric
     from orchestrator.facts.processors import Disturbance, Reservation
     from orchestrator.facts.record import RunRecord
@@ -59,7 +60,7 @@ class Summary:
         if self.measured is None:
             return "NO RESULT"
         loadgen = self.loadgen
-        judged = None if loadgen is None or self.record.mode != "performance" else loadgen
+        judged = None if loadgen is None or self.record.loadgen_mode != "performance" else loadgen
         if judged is not None and self.record.counted(judged) != self.record.valid:
             # Before mlorch looked at LoadGen's errors, a record said VALID beside them.
             return "INVALID" if judged.error_count and self.record.valid == judged.valid else "CHANGED"
@@ -74,7 +75,7 @@ class Summary:
     def rate_source(self) -> str:
         """Where the rate came from at which queries came (`Setting.source`); empty where that is no matter."""
         scenario = SCENARIOS.get(self.record.scenario)
-        if scenario is None or not scenario.has_searched_rate or self.record.mode != "performance":
+        if scenario is None or not scenario.has_searched_rate or self.record.loadgen_mode != "performance":
             return ""
         rate = self.record.settings.get("loadgen.target_qps")
         return "" if rate is None else rate.source
@@ -146,6 +147,7 @@ def document(summary: Summary) -> dict[str, object]:
         "target": record.target,
         "scenario": record.scenario,
         "mode": record.mode,
+        "compliance": None if record.compliance is None else _compliance_document(record.compliance),
         "status": record.status,
         "verdict": summary.verdict,
         "valid": {"VALID": True, "INVALID": False}.get(summary.verdict),
@@ -160,6 +162,12 @@ def document(summary: Summary) -> dict[str, object]:
         "disturbance": None if record.disturbance is None else to_plain(record.disturbance),
         "reservation": None if record.reservation is None else to_plain(record.reservation),
     }
+
+
+def _compliance_document(fact: ComplianceFact) -> dict[str, object]:
+    """Which compliance test it is, who verified it, and what it was compared with."""
+    compared = [{"mode": one.mode, "run_id": one.run_id} for one in fact.compared]
+    return {"test": fact.test, "round": fact.round, "commit": fact.commit, "compared": compared}
 
 
 def _metrics(summary: Summary) -> dict[str, object]:
@@ -204,7 +212,7 @@ def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:
     return (
         record.benchmark,
         record.scenario,
-        record.mode,
+        record.test_name,
         headline,
         *(nanoseconds(latency[name]) if name in latency else "–" for name in ("p50", "p90", "p99")),
         f"{accuracy_text(accuracy)} of {accuracy.samples:,}" if accuracy else "–",
@@ -256,6 +264,12 @@ def disturbance_rows(disturbance: Disturbance) -> list[tuple[str, str]]:
         for one in disturbance.other_runs
     ]
     return [*rows, *(("not known", why) for why in disturbance.unknown)]
+
+
+def compliance_rows(fact: ComplianceFact) -> list[tuple[str, str]]:
+    """Whose script verified a compliance test, and with what it compared it, as names and values."""
+    rows = [("verified by", f"MLCommons' script of {fact.round}, mlcommons/inference at {fact.commit[:12]}")]
+    return [*rows, *((f"compared with its {one.mode}", one.run_id) for one in fact.compared)]
 
 
 def reserved_text(reservation: Reservation) -> str:

@@ -14,6 +14,7 @@ from orchestrator.facts.containers import ARTIFACTS
 from orchestrator.facts.roles import CEILING, log_of_role
 from orchestrator.host.left_behind import discard, give, take_over
 from orchestrator.host.untrusted import UnreadableFile
+from orchestrator.results.compliance import LOG as COMPLIANCE_LOG
 from orchestrator.results.examples import FILE as EXAMPLES
 from orchestrator.results.measure import ACCURACY
 from orchestrator.runs.artifacts import lent_artifacts
@@ -24,6 +25,7 @@ from orchestrator.runs.one_container import Followed, follow
 from orchestrator.runs.step_end import StepEnded, fact_of, failure_of, require_files
 from orchestrator.runs.step_mounts import replaced_mount, with_artifacts, with_folder_to_make
 from orchestrator.runs.time_limits import limit_of_scoring, limit_of_step, timeout_failure
+from orchestrator.runs.verification import make_room, not_comparable, verification_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -87,7 +89,8 @@ class Containers:
                 ended = self._served(step, artifacts.container, folder)
             elif step.external is None:
                 followed = self._follow(step, artifacts.container, folder / LOG)
-                error = timeout_failure(step, followed, folder / LOG) or self._scored(step, followed, folder)
+                error = timeout_failure(step, followed, folder / LOG)
+                error = error or self._scored(step, followed, folder) or self._verified(step, followed, folder)
                 ended = Ended(exit=followed.exit, left={}, deployed=followed.deployed, error=error)
             else:
                 source = next(mount.source for mount in artifacts.container.mounts if mount.target == ARTIFACTS)
@@ -173,6 +176,20 @@ class Containers:
             detail=tail(folder / ACCURACY_LOG),
             slug="accuracy-failed",
         )
+
+    def _verified(self, step: RunStep, test: Followed, folder: Path) -> StepFailed | None:
+        """Have MLCommons' script compare a compliance test that ran to its end; why that could not be done."""
+        planned = step.compliance
+        if planned is None or test.exit.exit_code != 0:
+            return None
+        error = not_comparable(planned)
+        if error is not None:
+            return error
+        make_room(folder, planned)
+        self._say(step, f"verifying {planned.test.name}")
+        log = folder / COMPLIANCE_LOG
+        followed = self._follow(step, planned.verification, log, limit=limit_of_scoring(step))
+        return timeout_failure(step, followed, log) or verification_failure(folder, planned, followed.exit.exit_code)
 
     # -- somebody else's harness ---------------------------------------------------------------
 

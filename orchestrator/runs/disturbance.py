@@ -154,7 +154,7 @@ class DisturbanceMeter:
         if self.step.endpoint is not None:
             judged = replace(found, others=None, siblings=None)
             unknown.append("the endpoint may be one of the other programs here, so what they used marks nothing")
-        if self.step.mode == "performance":
+        if self.step.mode != "accuracy":
             found = replace(found, reasons=reasons(judged))
         return replace(found, unknown=tuple(unknown))
 

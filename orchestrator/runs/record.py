@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.compliance import ComparedFact, ComplianceFact
 from orchestrator.facts.containers import ContainerOptions
 from orchestrator.facts.endpoints import EndpointFact
 from orchestrator.facts.neutral import one_line
@@ -29,6 +30,7 @@ from orchestrator.facts.redact import redacted_env
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from orchestrator.facts.compliance import PlannedCompliance
     from orchestrator.facts.containers import ContainerSpec, Owner
     from orchestrator.facts.runs import AssetRef, RunStep
 
@@ -101,6 +103,21 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         changed_rules=record_context.changed_rules,
         round=record_context.round,
         search=record_context.search,
+        compliance=None if step.compliance is None else compliance_fact(step.compliance),
+    )
+
+
+def compliance_fact(planned: PlannedCompliance) -> ComplianceFact:
+    """What the record keeps of a compliance test."""
+    return ComplianceFact(
+        test=planned.test.name,
+        round=planned.test.round,
+        commit=planned.commit,
+        image=planned.verification.image,
+        command=planned.verification.command,
+        compared=tuple(ComparedFact(mode=one.mode, run_id=one.run_id, files=one.files) for one in planned.compared),
+        files=planned.test.files,
+        passes=planned.test.passes,
     )
 
 

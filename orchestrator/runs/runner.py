@@ -34,6 +34,7 @@ from orchestrator.runs.record import (
     with_server_facts,
 )
 from orchestrator.runs.sweep import RUN_LABEL
+from orchestrator.runs.verification import audit_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -193,7 +194,7 @@ class Runner:
             error=failure(error, self.session.secrets),
             measured=measured,
             # A server that ended while the client measured makes the test INVALID, though nobody counted a result.
-            valid=(False if final.role_faults else valid) if record.mode == "performance" else None,
+            valid=(False if final.role_faults else valid) if record.loadgen_mode == "performance" else None,
         )
         try:
             final = with_files(final, folder)
@@ -263,6 +264,8 @@ def _unmeasured(
         return None
     if step.external is not None:
         error = settings_failure(step.external, measured.loadgen)
+    elif step.compliance is not None:
+        error = audit_failure(step.compliance.test, measured.loadgen)
     else:
         error = accuracy_log_failure(folder, _samples(step)) if record.mode == "accuracy" else None
     return error or _sample_failure(step, measured.loadgen)

@@ -225,3 +225,47 @@ def test_a_saturated_server_is_told_so_long_before_its_time(document, tmp_path):
     assert '"result_validity", "value": "INVALID"' in detail
     assert "Too many outstanding queries" in detail
     assert time.monotonic() - began < 120
+
+
+# -- compliance tests --------------------------------------------------------------------------
+
+TEST01 = {"mode": 2, "accuracy_log_rng_seed": 720381539243781796, "accuracy_log_sampling_target": 20}
+TEST04 = {"mode": 2, "performance_issue_unique": 0, "performance_issue_same": 1, "performance_issue_same_index": 3}
+
+
+def logged(folder: Path) -> list[dict]:
+    return json.loads((folder / "mlperf_log_accuracy.json").read_text())
+
+
+def test_test01_logs_answers_of_a_performance_test_which_are_those_of_the_accuracy_test(document, tmp_path):
+    for name in ("accuracy", "test"):
+        (tmp_path / name).mkdir()
+    assert run({**document, "mode": "accuracy"}, tmp_path / "accuracy")[0] == 0
+    code, lines, record = run({**document, "audit": {"test": "TEST01", "settings": TEST01}}, tmp_path / "test")
+    assert code == 0, lines
+    assert record["accuracy"] is None
+    detail = (tmp_path / "test" / "mlperf_log_detail.txt").read_text()
+    assert '"effective_test_mode", "value": "PerformanceOnly"' in detail
+    for name, value in TEST01.items():
+        assert name == "mode" or f'"effective_{name}", "value": {value},' in detail
+    answers = {one["qsl_idx"]: one["data"] for one in logged(tmp_path / "accuracy")}
+    sampled = logged(tmp_path / "test")
+    assert 0 < len(sampled) < SAMPLES
+    assert all(answers[one["qsl_idx"]] == one["data"] != "" for one in sampled)
+
+
+@pytest.mark.parametrize("scenario", ["Offline", "SingleStream"])
+def test_test04_issues_one_sample_again_and_again(document, tmp_path, scenario):
+    document |= {"scenario": scenario, "audit": {"test": "TEST04", "settings": TEST04}}
+    assert run(document, tmp_path)[0] == 0
+    detail = (tmp_path / "mlperf_log_detail.txt").read_text()
+    for name, value in {"unique": "false", "same": "true", "same_index": "3"}.items():
+        assert f'"effective_performance_issue_{name}", "value": {value},' in detail
+    assert (tmp_path / "audit.config").read_text().startswith(f"*.{scenario}.mode = 2\n")
+
+
+def test_any_other_test_reads_no_audit_config_that_lies_in_its_folder(document, tmp_path):
+    (tmp_path / "audit.config").write_text("*.Offline.performance_issue_same = 1\n")
+    assert run(document, tmp_path)[0] == 0
+    detail = (tmp_path / "mlperf_log_detail.txt").read_text()
+    assert '"effective_performance_issue_same", "value": false' in detail

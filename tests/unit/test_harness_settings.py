@@ -91,3 +91,31 @@ def test_a_file_that_is_not_json_is_refused_with_its_name(tmp_path):
     path.write_text("{")
     with pytest.raises(SettingsError, match=r"settings\.json: Expecting"):
         read(path)
+
+
+def test_the_audit_of_a_compliance_test_is_read(document):
+    document["audit"] = {"test": "TEST04", "settings": {"mode": 2, "performance_issue_same": 1}}
+    assert parse(document).audit.settings == {"mode": 2, "performance_issue_same": 1}
+
+
+@pytest.mark.parametrize(
+    ("audit", "message"),
+    [
+        ({"test": "TEST04", "settings": {}}, "audit.settings: a setting at least"),
+        ({"test": "TEST04", "settings": {"mode": "2"}}, "audit.settings.mode: '2' is not of type int"),
+        ({"test": "TEST04", "settings": {"mode": True}}, "audit.settings.mode: True is not of type int"),
+        ({"test": "TEST04", "settings": {"mode": -1}}, "audit.settings.mode: below zero"),
+        ({"test": "TEST04", "settings": {"mode = 1\n*.*.mode": 2}}, "audit.settings: 'mode = 1"),
+        ({"test": "TEST04"}, "audit.settings: missing"),
+        ({"test": "TEST04", "settings": {"mode": 2}, "more": 1}, "audit.more: unknown key"),
+    ],
+)
+def test_an_audit_that_loadgen_would_not_understand_is_refused(document, audit, message):
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        parse({**document, "audit": audit})
+
+
+def test_an_accuracy_test_has_no_audit(document):
+    document |= {"mode": "accuracy", "audit": {"test": "TEST04", "settings": {"mode": 2}}}
+    with pytest.raises(SettingsError, match="a compliance test is a performance test"):
+        parse(document)

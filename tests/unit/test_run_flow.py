@@ -20,6 +20,7 @@ class Machine:
         self.limit, self.source, self.first, self.external = limit, source, first, external
         self.rates: list[float] = []
         self.request = SimpleNamespace(find=False)
+        self.compared = {}
         self.scenario = "Server"
         self.spoiled = False
         """Whether LoadGen logs errors, or a server ends: then VALID counts as not good."""

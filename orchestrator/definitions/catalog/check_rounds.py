@@ -15,6 +15,7 @@ from orchestrator.definitions.catalog.rounds import (
     rounds_with,
     unknown_to_loadgen,
 )
+from orchestrator.definitions.kinds.layers import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,6 +50,30 @@ def check_round(catalog: Catalog, entry: Entry[Round]) -> Iterator[Problem]:
     before, after = state_after(reversed(chain.rounds[1:])), state_after(reversed(chain.rounds))
     yield from _check_names(entry, before)
     yield from _check_models(entry, before, after)
+    yield from _check_compliance(catalog, entry, after)
+
+
+def _check_compliance(catalog: Catalog, entry: Entry[Round], after: State) -> Iterator[Problem]:
+    """Whether the tests that a round says how to make are tests of it, and its scripts are in a side image."""
+    given = entry.definition.compliance
+    if given is None:
+        return
+    layer = catalog.by_key.get(("layer", given.layer))
+    if layer is None and ("layer", given.layer) not in catalog.broken:
+        hint = near(given.layer, catalog.names("layer"))
+        message = f"there is no layer `{given.layer}`"
+        yield entry.document.fault("unknown-layer", message, ("compliance", "layer"), hint)
+    what = None if layer is None else layer.definition
+    if isinstance(what, Layer) and (what.level != "side" or not what.git):
+        message = f"layer `{given.layer}` is no side image with files of a git repository"
+        hint = "name one with `level: side` that has MLCommons' scripts of the round's commit under `git`"
+        yield entry.document.fault("compliance-layer", message, ("compliance", "layer"), hint)
+    for name in given.tests:
+        loc = ("compliance", "tests", name)
+        if name not in after.compliance_tests:
+            span = entry.document.span(loc, key=True)
+            hint = _or(near(name, after.compliance_tests), "say what it shows under `compliance_tests`")
+            yield entry.document.problem("unknown-compliance-test", f"there is no compliance test `{name}`", span, hint)
 
 
 def _check_layer(catalog: Catalog, entry: Entry[Round]) -> Iterator[Problem]:
@@ -131,6 +156,12 @@ def _check_words(entry: Entry[Round], loc: tuple[str, str], model: ModelFields, 
             hint = _or(near(test, after.compliance_tests), "say what it shows under `compliance_tests`")
             message = f"there is no compliance test `{test}`"
             yield entry.document.fault("unknown-compliance-test", message, (*loc, "compliance", index), hint)
+    for test in model.audit or {}:
+        if test not in after.compliance:
+            span = entry.document.span((*loc, "audit", test), key=True)
+            message = f"nothing says how `{test}` is made, so `{loc[1]}` cannot have an audit.config of its own for it"
+            hint = _or(near(test, after.compliance), "say it under `compliance`, `tests`")
+            yield entry.document.problem("unknown-compliance-test", message, span, hint)
 
 
 def _check_loadgen(entry: Entry[Round], loc: tuple[str, str], given: ModelFields, after: State) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from orchestrator.definitions.catalog.entries import AnyEntry, Entry, Key
-    from orchestrator.definitions.kinds.rounds import LoadGenEntry
+    from orchestrator.definitions.kinds.rounds import ComplianceTest, LoadGenEntry
 
 
 class Chain(NamedTuple):
@@ -51,6 +51,7 @@ class State:
         self.models: dict[str, ModelFields] = {}
         self.metrics: dict[str, str] = {}
         self.compliance_tests: dict[str, str] = {}
+        self.compliance: dict[str, ComplianceTest] = {}
         self.knows: dict[str, LoadGenEntry] = {}
 
 
@@ -60,6 +61,7 @@ def state_after(oldest_first: Iterable[Round]) -> State:
     for each in oldest_first:
         state.metrics |= each.metrics
         state.compliance_tests |= each.compliance_tests
+        state.compliance |= each.compliance.tests if each.compliance is not None else {}
         state.knows |= each.loadgen.knows
         for name in each.removed:
             state.models.pop(name, None)

@@ -10,6 +10,7 @@ from orchestrator.definitions.kinds.rounds import ModelFields, Round, Scenarios,
 from orchestrator.facts.rounds import (
     CATEGORIES,
     INTERACTIVE,
+    ComplianceRules,
     LatencyLimit,
     LoadGenRules,
     ModelRules,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from orchestrator.definitions.catalog.entries import AnyEntry, Key
-    from orchestrator.definitions.kinds.rounds import LoadGenEntry, Quality
+    from orchestrator.definitions.kinds.rounds import Compliance, ComplianceTest, LoadGenEntry, Quality
     from orchestrator.facts.checker_rules import CheckerRules
     from orchestrator.facts.rounds import RuleScenario
 
@@ -39,6 +40,7 @@ def round_rules(by_key: Mapping[Key, AnyEntry], name: str) -> RoundRules:
 def _rules(chain: Chain) -> RoundRules:
     rounds = chain.rounds
     wanted, state = rounds[0], state_after(reversed(rounds))
+    scripts: Compliance | None = _newest(rounds, "compliance", None)
     whole = _Whole(
         loadgen=_loadgen(rounds, state.knows),
         min_duration_ms=_newest(rounds, "min_duration_ms", 0),
@@ -61,6 +63,8 @@ def _rules(chain: Chain) -> RoundRules:
         compliance_tests=state.compliance_tests,
         checker=whole.checker,
         models={name: _model(name, model, whole) for name, model in state.models.items()},
+        compliance_layer="" if scripts is None else scripts.layer,
+        compliance={} if scripts is None else {name: _test(test, scripts) for name, test in state.compliance.items()},
     )
 
 
@@ -68,6 +72,17 @@ def _newest(rounds: tuple[Round, ...], field: str, otherwise: Any) -> Any:
     """A field of the nearest round that gives it."""
     given = (getattr(each, field) for each in rounds)
     return next((value for value in given if value is not None), otherwise)
+
+
+def _test(test: ComplianceTest, scripts: Compliance) -> ComplianceRules:
+    """A test with the place of its script in the round's image: the folder moved from one round to another."""
+    return ComplianceRules(
+        audit=test.audit,
+        compared_with=test.compared_with,
+        command=tuple(word.replace("{scripts}", scripts.scripts) for word in test.command),
+        files=test.files,
+        passes=test.passes,
+    )
 
 
 class _Whole(NamedTuple):
@@ -126,6 +141,7 @@ def _model(name: str, model: ModelFields, whole: _Whole) -> ModelRules:
         limits=_limits(model),
         loadgen_limits=_loadgen_limits(model, shown, whole.loadgen),
         compliance=model.compliance or (),
+        audit=dict(model.audit or {}),
         differs=dict(model.differs or {}),
         submission=_submission(name, model, whole.checker),
     )

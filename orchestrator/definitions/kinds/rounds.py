@@ -11,8 +11,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
-from orchestrator.definitions.kinds.base import Definition, Line, Name, Strict
+from orchestrator.definitions.kinds.base import AbsolutePath, Definition, Line, Name, RelativePath, Strict
 from orchestrator.definitions.kinds.checker import ByScenario, Checker, FileName, KeyByScenario, Percent
+from orchestrator.facts.compliance import PLACEHOLDERS
 from orchestrator.facts.rounds import CategoryName, RuleScenario
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z", max_length=64)]
@@ -23,6 +24,9 @@ Count = Annotated[int, Field(gt=0)]
 Milliseconds = Annotated[float, Field(gt=0)]
 Deltas = dict[Word, Percent]
 Folders = dict[FileName, tuple[FileName, ...]]
+AuditKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\Z", max_length=64)]
+Audit = dict[AuditKey, Annotated[int, Field(ge=0)]]
+"""Settings of LoadGen, as an audit.config has them."""
 
 
 class Quality(Strict):
@@ -128,6 +132,8 @@ class ModelFields(Strict):
     """Folder beside the accuracy logs → names, without what follows the first dot, of the files that it has to hold."""
     delta_percent: Deltas | None = None
     """By metric, how far TEST01's outputs may be from the whole, where it is not the round's."""
+    audit: dict[Word, Audit] | None = None
+    """By compliance test, what the audit.config of this model says else than that of others."""
     differs: dict[Text, Text] | None = None
     """Where another source says something else than the checker, which decides: the source, and what it says."""
 
@@ -175,6 +181,48 @@ class Seeds(Strict):
     schedule_rng_seed: int = Field(ge=0)
 
 
+_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+
+
+class ComplianceTest(Strict):
+    """How a compliance test is made, and how MLCommons' own script judges it."""
+
+    audit: Audit = Field(min_length=1)
+    """What LoadGen's audit.config says, in whatever scenario; `audit` of a model says what it says else."""
+    compared_with: tuple[Literal["accuracy", "performance"], ...] = Field(min_length=1)
+    """The tests of the same scenario whose logs the script reads."""
+    command: tuple[Line, ...] = Field(min_length=1)
+    """The script and its arguments: `{scripts}` is the folder of `compliance`, `{results}` that of the tests which it
+    is compared with (as a submission has them), `{test}` that of the test itself, `{output}` where the script writes,
+    `{dtype}` what an answer consists of."""
+    files: tuple[RelativePath, ...] = Field(min_length=1)
+    """What the script leaves below its folder in `{output}`: what a submission needs of this test."""
+    passes: dict[RelativePath, Line] = Field(min_length=1)
+    """Of these files, the line that each has to have where the test is passed."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        for word in self.command:
+            for name in _PLACEHOLDER.findall(word):
+                if name not in PLACEHOLDERS:
+                    raise ValueError(f"`{{{name}}}` of `command` is none of {', '.join(sorted(PLACEHOLDERS))}")
+        for name in self.passes:
+            if name not in self.files:
+                raise ValueError(f"`{name}` of `passes` is none of `files`")
+        return self
+
+
+class Compliance(Strict):
+    """MLCommons' scripts at the round's commit, and the compliance tests that mlorch can make with them."""
+
+    layer: Name
+    """The side image that has the scripts."""
+    scripts: AbsolutePath
+    """Their folder in that image."""
+    tests: dict[Word, ComplianceTest] = Field(default_factory=dict)
+    """Tests that are new since the round before, or made otherwise, each whole."""
+
+
 class Round(Definition):
     """The rules of a round of MLPerf Inference, as a difference to the round `since`."""
 
@@ -199,6 +247,8 @@ class Round(Definition):
     """Names of accuracy metrics, as the checker spells them, and what each one is."""
     compliance_tests: dict[Word, Text] = Field(default_factory=dict)
     """Names of compliance tests, and what each one shows."""
+    compliance: Compliance | None = None
+    """How compliance tests are made and verified, where it is not as in the round before."""
     added: dict[Name, ModelFields] = Field(default_factory=dict)
     """New models, under the checker's names."""
     changed: dict[Name, ModelFields] = Field(default_factory=dict)

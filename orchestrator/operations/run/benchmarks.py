@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.assets.trees import find_tree
 from orchestrator.errors import StepFailed
 from orchestrator.facts.roles import PROBES
+from orchestrator.operations.run.compliance import demand_of, wants_compliance
 from orchestrator.operations.run.selection import cells, official_test
 from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.frameworks import benchmark_in
@@ -43,11 +44,18 @@ class PlannedBenchmark:
 
 
 def planned_for(
-    context: Context, selection: Selection, plans: Sequence[BuildPlan], *, official: bool
+    context: Context, selection: Selection, plans: Sequence[BuildPlan], request: RunRequest
 ) -> tuple[PlannedBenchmark, ...]:
-    """The workloads of ``plans``, as the selection wants its benchmarks: `planned_benchmarks`."""
+    """The workloads of ``plans``, as a request wants its benchmarks, with the compliance tests that it asks for."""
     catalog = context.catalog_for(selection.benchmarks, selection.changes)
-    return planned_benchmarks(catalog, plans, selection.round, official=official)
+    planned = planned_benchmarks(catalog, plans, selection.round, official=request.official)
+    if not wants_compliance(request):
+        return planned
+    demands = [demand_of(catalog, request, one.workload.benchmark) for one in planned]
+    return tuple(
+        replace(one, workload=replace(one.workload, compliance=demand))
+        for one, demand in zip(planned, demands, strict=True)
+    )
 
 
 def planned_benchmarks(
@@ -148,7 +156,7 @@ def with_scoring(
 
     def needs(one: PlannedBenchmark) -> bool:
         what = one.workload.benchmark
-        wanted = any(cell.mode == "accuracy" for cell in cells(request, what))
+        wanted = any(cell.mode == "accuracy" for cell in cells(request, what, one.workload.compliance))
         return wanted and is_scored(what, one.workload.harness)
 
     if not any(needs(one) for one in planned):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import MlorchError
 from orchestrator.operations.run.benchmarks import planned_for, with_scoring, with_server_images
+from orchestrator.operations.run.compared import with_stored_runs
+from orchestrator.operations.run.compliance import say_what_is_left_out, with_compliance
 from orchestrator.operations.run.plan import PlannedRun, run_environment, say_what_is_not_searched
 from orchestrator.operations.run.processors import check_processors
 from orchestrator.operations.run.selection import selection_of
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Entry
     from orchestrator.definitions.kinds.assets import Asset
     from orchestrator.engines.printers import Printer
+    from orchestrator.facts.compliance import PlannedCompliance
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.plan_cache import Selection
@@ -56,8 +59,10 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
             one,
             workload=replace(one.workload, model_folder=folder(one.model), dataset_folder=folder(one.dataset)),
         )
-        for one in planned_for(context, selection, context.plans(selection).plans, official=request.official)
+        for one in planned_for(context, selection, context.plans(selection).plans, request)
     )
+    say_what_is_left_out(request, planned, context.talk)
+    planned = with_compliance(context.catalog, selection, planned, planned_image)
     planned = with_scoring(request, selection, planned, planned_image)
     planned = with_server_images(selection, planned, planned_image)
     engine = None
@@ -74,7 +79,7 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
     )
     if request.find:
         say_what_is_not_searched(run, context.talk)
-    return tuple(run.step(one, cell) for one, cell in run.tests())
+    return tuple(with_stored_runs(run).steps())
 
 
 def dry_run_document(
@@ -96,8 +101,19 @@ def dry_run_document(
                 "devices": asdict(step.device_injection),
                 "deviations": list(step.deviations),
                 "limit": None if step.limit is None else asdict(step.limit),
+                "compliance": None if step.compliance is None else _compliance_document(step.compliance),
             }
             for step in steps
             for container in step.containers
         ],
+    }
+
+
+def _compliance_document(planned: PlannedCompliance) -> dict[str, object]:
+    """Which compliance test it is, who verifies it, and what it is compared with."""
+    return {
+        "test": planned.test.name,
+        "round": planned.test.round,
+        "commit": planned.commit,
+        "compared": [{"mode": one.mode, "run_id": one.run_id, "stored": one.stored} for one in planned.compared],
     }

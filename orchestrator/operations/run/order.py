@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import MlorchError
+from orchestrator.operations.run.compared import ComparedRuns
 from orchestrator.operations.run.prepared import PreparedRun, prepare
 from orchestrator.operations.run.processors import with_processors
 from orchestrator.operations.run.rates import lacks_rate, measured_rate, next_settings, rate_from
@@ -119,7 +120,7 @@ def write_report(path: Path, summaries: Sequence[Summary]) -> Path | None:
 
 def last_of_each_test(done: Sequence[Summary]) -> tuple[Summary, ...]:
     """Of tests that were tried again at a lower rate the last try: what counts for the exit status."""
-    return tuple({(one.record.benchmark, one.record.scenario, one.record.mode): one for one in done}.values())
+    return tuple({(one.record.benchmark, one.record.scenario, one.record.test_name): one for one in done}.values())
 
 
 def outcomes(prepared: PreparedRun, talk: Talk) -> Iterator[Outcome]:
@@ -130,8 +131,20 @@ def outcomes(prepared: PreparedRun, talk: Talk) -> Iterator[Outcome]:
         yield from find_all(prepared, talk)
         return
     tests = list(prepared.tests())
+    runs = ComparedRuns(dict(prepared.compared))
+    for run in prepared.compared.values():
+        talk.say(f"compared with the {run.mode} test {run.run_id}, which counts and has run before")
     for number, (planned, cell) in enumerate(tests, 1):
-        yield from _tries(prepared, planned, cell, number=number, total=len(tests))
+        if cell.test is None:
+            for outcome in _tries(prepared, planned, cell, number=number, total=len(tests)):
+                runs.note(planned, cell, outcome)
+                yield outcome
+            continue
+        compared = runs.of_test(planned, cell.test, cell.scenario)
+        if compared.missing:
+            talk.warn(f"{cell.test.name} of {planned.plan.benchmark} {cell.scenario} is not made: {compared.missing}")
+        else:
+            yield prepared.run(planned, cell, number=number, total=len(tests), compared=compared.runs)
 
 
 def _tries(

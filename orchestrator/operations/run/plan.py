@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.engines.users import container_user, unwritable
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
     from orchestrator.definitions.kinds.targets import Target
     from orchestrator.engines import EngineFacts
+    from orchestrator.facts.compliance import ComparedRun
     from orchestrator.facts.devices import FoundDevice
     from orchestrator.facts.host import HostFacts
     from orchestrator.facts.runs import RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.progress import Talk
+    from orchestrator.operations.run.compared import Key
     from orchestrator.operations.run.request import RunRequest
     from orchestrator.operations.target_choice import TargetChoice
     from orchestrator.plan.run.cells import Cell
@@ -87,12 +89,28 @@ class PlannedRun:
     planned: tuple[PlannedBenchmark, ...]
     environment: RunEnvironment
     tuned: Mapping[str, Tuned]
+    compared: Mapping[Key, ComparedRun] = field(default_factory=dict)
+    """Results of before that compliance tests are compared with, in place of the tests that these are of."""
 
     def tests(self) -> Iterator[tuple[PlannedBenchmark, Cell]]:
-        """Every test in order, accuracy of a benchmark first."""
+        """Every test in order, accuracy of a benchmark first, its compliance tests last."""
         for planned in self.planned:
-            for cell in cells(self.request, planned.workload.benchmark):
-                yield planned, cell
+            for cell in cells(self.request, planned.workload.benchmark, planned.workload.compliance):
+                if (planned.plan.benchmark, cell.scenario, cell.mode) not in self.compared:
+                    yield planned, cell
+
+    def steps(self) -> Iterator[RunStep]:
+        """Every test as it is planned; a compliance test with what it will be compared with."""
+        from orchestrator.operations.run.compared import ComparedRuns
+
+        runs = ComparedRuns(dict(self.compared))
+        for planned, cell in self.tests():
+            if cell.test is not None:
+                yield self.step(planned, cell, compared=runs.of_test(planned, cell.test, cell.scenario).runs)
+                continue
+            step = self.step(planned, cell)
+            runs.planned(planned, cell, step, self.environment.results)
+            yield step
 
     def step(self, planned: PlannedBenchmark, cell: Cell, **changes: object) -> RunStep:
         """One test of ``planned``, with a fresh id; ``changes`` replace fields of its choices."""

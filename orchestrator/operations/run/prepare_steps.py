@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.assets.beside import folder_beside
@@ -50,7 +50,7 @@ def planned_prepare_steps(context: Context, request: RunRequest) -> tuple[Planne
     """
     chosen = context.target(request.target, arch=request.arch)
     selection = selection_of(context, request, chosen)
-    planned = planned_for(context, selection, context.plans(selection).plans, official=False)
+    planned = planned_for(context, selection, context.plans(selection).plans, replace(request, official=False))
     provider = asset_provider(context, Silent(), target=chosen.name, data=request.data)
     entries: list[Entry[Asset]] = []
     for one in planned:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.operations.run.benchmarks import planned_for, with_assets, with_scoring, with_server_images
+from orchestrator.operations.run.compared import with_stored_runs
+from orchestrator.operations.run.compliance import require_dry_run, say_what_is_left_out, with_compliance
 from orchestrator.operations.run.plan import PlannedRun, run_environment, say_what_is_not_searched, step_of
 from orchestrator.operations.run.processors import check_processors
 from orchestrator.operations.run.records import record_context, session_of
@@ -82,11 +84,13 @@ def prepare(
     from orchestrator.host.facts import host_facts
     from orchestrator.operations.run.findings import findings
 
+    require_dry_run(request)
     require_results_folder(request.results)
     answers = context.engine_answers  # asked here at the latest; while the engine answers this thread plans
     chosen = context.target(request.target, arch=request.arch)
     selection = selection_of(context, request, chosen)
-    planned = planned_for(context, selection, context.plans(selection).plans, official=request.official)
+    planned = planned_for(context, selection, context.plans(selection).plans, request)
+    say_what_is_left_out(request, planned, progress)
     require_host(context, chosen, progress)
     host = host_facts()
     context.engine_factory.warm()
@@ -117,7 +121,7 @@ def prepare(
     )
     if request.find:
         say_what_is_not_searched(prepared, progress)
-    return prepared
+    return with_stored_runs(prepared)
 
 
 def _runner(engine: Engine, store: Store, session: Session, watcher: Watcher, host: HostFacts) -> Runner:
@@ -149,7 +153,7 @@ def _require_plans(
 ) -> None:
     """Whether a test of each benchmark can be planned, without its assets: limits, groups, devices, memory, images."""
     for one in with_server_images(selection, planned, lambda side: context.plans(side).plans[0].image):
-        step_of(one, environment, cells(request, one.workload.benchmark)[0], Choices())
+        step_of(one, environment, cells(request, one.workload.benchmark, one.workload.compliance)[0], Choices())
 
 
 def _obtainable(
@@ -196,6 +200,7 @@ def _with_images(
         return plans[0].image
 
     planned, facts = _with_own_images(context, request, selection, planned, progress)
+    planned = with_compliance(context.catalog, selection, planned, built)
     planned = with_scoring(request, selection, planned, built)
     return with_server_images(selection, planned, built), facts
 
@@ -216,7 +221,7 @@ def _with_own_images(
         from orchestrator.operations.build import build_images
 
         plans, _ = build_images(context, selection, progress, pull_policy=policy)
-        planned = planned_for(context, selection, plans, official=request.official)
+        planned = planned_for(context, selection, plans, request)
         found = look_up([one.plan.image for one in planned])
     return planned, {image: facts for image, facts in found.items() if facts is not None}
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.definitions.yaml import nearest
 from orchestrator.errors import UsageError
+from orchestrator.facts.compliance import DIVISIONS
+from orchestrator.facts.compliance import MODE as COMPLIANCE
 from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.runs import LONGEST_S
 from orchestrator.facts.scenarios import SCENARIOS
@@ -27,7 +29,7 @@ from orchestrator.plan.run.processors import parse_cpus
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MODES = ("performance", "accuracy", "all")
+MODES = ("performance", "accuracy", COMPLIANCE, "all")
 RESULTS = Path("results")
 COMMAND_LINE = ("mlorch", "run")
 API = ("api.run",)
@@ -51,6 +53,8 @@ class RunRequest:
     scenarios: tuple[str, ...] = option("--scenario", ())
     mode: str = option("--mode", "all")
     round: str = option("--round", "")
+    division: str = option("--division", "closed")
+    """Of a submission: `closed` and `network` ask for compliance tests, `open` does not."""
     duration: str | None = option("--duration", None)
     timeout: str | None = option("--timeout", None)
     """How long each test may take, as ``90m`` or ``12h``; a day and more without."""
@@ -122,8 +126,8 @@ def checked(request: RunRequest) -> RunRequest:
     """``request`` with its words as mlorch spells them.
 
     Raises:
-        UsageError: `unknown-scenario`, `unknown-mode`, `target-qps`, `devices-syntax`,
-            `cpus-syntax`, `duration`, `timeout-syntax`; options that exclude each other.
+        UsageError: `unknown-scenario`, `unknown-mode`, `unknown-division`, `target-qps`,
+            `devices-syntax`, `cpus-syntax`, `duration`, `timeout-syntax`; options that exclude each other.
     """
     request = replace(
         request,
@@ -136,6 +140,7 @@ def checked(request: RunRequest) -> RunRequest:
         target=None if request.target == AUTO else request.target,
         scenarios=tuple(_scenario(name) for name in request.scenarios),
         mode=known_name("mode", request.mode, MODES),
+        division=known_name("division", request.division, DIVISIONS),
         devices=request.devices.strip(),
         cpus=cpu_list(parse_cpus(request.cpus)),
     )
@@ -146,8 +151,12 @@ def checked(request: RunRequest) -> RunRequest:
     check_endpoint(request)
     parse(request.devices)
     _ = request.min_duration_ms, request.timeout_s  # refuse what is no time
-    if request.find and request.mode == "accuracy":
-        raise UsageError("--find measures performance, and --mode says accuracy only", hint="leave --mode out")
+    if request.find and request.mode in {"accuracy", COMPLIANCE}:
+        hint = "leave --mode out"
+        raise UsageError(f"--find measures performance, and --mode says {request.mode} only", hint=hint)
+    if request.endpoint and request.mode == COMPLIANCE:
+        hint = "compliance tests are made of models that mlorch runs itself"
+        raise UsageError("--mode compliance cannot be had of an endpoint", hint=hint, slug="compliance-not-possible")
     return request
 
 

@@ -8,10 +8,12 @@ from orchestrator.definitions.catalog.judged import require_rules
 from orchestrator.definitions.catalog.rounds import round_names
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.operations.plan_cache import Selection
+from orchestrator.operations.run.compliance import require_compliance
 from orchestrator.operations.run.roles import changes_of
 from orchestrator.operations.suites import benchmarks_of_suite
 from orchestrator.plan.build.frameworks import benchmark_in, benchmarks_of, framework_of
 from orchestrator.plan.run.cells import Cell, cells_of
+from orchestrator.plan.run.compliance import NOTHING, ComplianceDemand
 
 if TYPE_CHECKING:
     from orchestrator.definitions.catalog import Catalog
@@ -48,6 +50,7 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         cells(request, what)
         _require_questions(catalog, request, what)
         _require_official(catalog, request, what)
+        require_compliance(catalog, request, what)
         if request.official:
             require_rules(catalog.benchmark(name))
     return Selection(
@@ -97,12 +100,13 @@ def official_test(catalog: Catalog, what: Benchmark) -> OfficialTest | None:
     return catalog.round_rules(what.round).official(what.stands_for)
 
 
-def cells(request: RunRequest, benchmark: Benchmark) -> tuple[Cell, ...]:
-    """The tests of one benchmark, accuracy first."""
+def cells(request: RunRequest, benchmark: Benchmark, demand: ComplianceDemand = NOTHING) -> tuple[Cell, ...]:
+    """The tests of one benchmark, accuracy first, the compliance tests of ``demand`` last."""
     return cells_of(
         benchmark.scenarios,
         asked=request.scenarios,
         mode=request.mode,
         every_accuracy=request.official,
         benchmark=benchmark.name,
+        compliance=demand.tests,
     )

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
+from orchestrator.facts.compliance import MODE as COMPLIANCE
 from orchestrator.facts.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from orchestrator.facts.compliance import ComplianceTest
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+NO_TESTS: Mapping[str, Sequence[ComplianceTest]] = MappingProxyType({})
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One cell: a scenario in a mode."""
+    """One cell: a scenario in a mode; in compliance mode the test that is made."""
 
     scenario: str
     mode: str
+    test: ComplianceTest | None = None
+
+    @property
+    def name(self) -> str:
+        """What the test is called beside its scenario: its mode, or the name of the compliance test."""
+        return self.mode if self.test is None else self.test.name
 
 
 def cells_of(
@@ -32,27 +43,36 @@ def cells_of(
     mode: str = "all",
     every_accuracy: bool = False,
     benchmark: str = "",
+    compliance: Mapping[str, Sequence[ComplianceTest]] = NO_TESTS,
 ) -> tuple[Cell, ...]:
-    """The tests that a benchmark with ``scenarios`` runs, accuracy first.
+    """The tests that a benchmark with ``scenarios`` runs, accuracy first, compliance last.
 
     ``asked`` names scenarios (none or ``all``: every one that the benchmark has).
     Accuracy is a property of the model, not of the scenario, so one accuracy test
     in the first scenario serves them all, unless ``every_accuracy``: an official
-    submission has one in each. ``benchmark`` is its name in errors.
+    submission has one in each. ``benchmark`` is its name in errors. ``compliance`` has the
+    compliance tests of each scenario; in compliance mode they come after what they are compared with.
     Raises `UsageError` for a scenario that the benchmark does not have.
     """
-    wanted = _wanted(set(scenarios), asked, f"benchmark `{benchmark}`" if benchmark else "the benchmark")
-    tests: list[Cell] = []
+    wanted = asked_scenarios(scenarios, asked, benchmark)
+    audits = [Cell(scenario=name, mode=COMPLIANCE, test=test) for name in wanted for test in compliance.get(name, ())]
+    compared = {(cell.scenario, mode) for cell in audits if cell.test is not None for mode in cell.test.compared_with}
+    accuracy: Sequence[str] = ()
     if mode in {"accuracy", "all"}:
-        measured = wanted if every_accuracy else wanted[:1]
-        tests += [Cell(scenario=name, mode="accuracy") for name in measured]
-    if mode in {"performance", "all"}:
-        tests += [Cell(scenario=name, mode="performance") for name in wanted]
-    return tuple(tests)
+        accuracy = wanted if every_accuracy else wanted[:1]
+    performance = wanted if mode in {"performance", "all"} else ()
+    tests = [
+        Cell(scenario=name, mode=kind)
+        for kind, measured in (("accuracy", accuracy), ("performance", performance))
+        for name in wanted
+        if name in measured or (name, kind) in compared
+    ]
+    return (*tests, *audits)
 
 
-def _wanted(available: set[str], asked: Sequence[str], of: str) -> list[str]:
-    """The scenarios to run, in MLPerf's order."""
+def asked_scenarios(scenarios: Iterable[str], asked: Sequence[str], benchmark: str = "") -> list[str]:
+    """Those of a benchmark's ``scenarios`` that are asked for, in MLPerf's order; raises as `cells_of`."""
+    available, of = set(scenarios), f"benchmark `{benchmark}`" if benchmark else "the benchmark"
     has = [name for name in SCENARIOS if name in available]
     if not asked or "all" in asked:
         return has

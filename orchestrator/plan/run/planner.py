@@ -20,6 +20,7 @@ from orchestrator.plan.run.processors import cpu_set
 from orchestrator.plan.run.roles import as_client, client_cpus, deviations, endpoint, plan_roles
 from orchestrator.plan.run.scoring import scoring_container
 from orchestrator.plan.run.settings import settings_of
+from orchestrator.plan.run.verification import planned_compliance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 def run_id(stamp: str, benchmark: str, target: str, cell: Cell, token: str) -> str:
     """The name of a run: ``stamp`` as ``20261124T014100Z``, ``token`` four hex digits."""
-    return stamp + f"-{benchmark}-{target}-{cell.scenario}-{cell.mode}-{token}".lower()
+    return stamp + f"-{benchmark}-{target}-{cell.scenario}-{cell.name}-{token}".lower()
 
 
 def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identifier: str, choices: Choices) -> RunStep:
@@ -85,6 +86,7 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         device_injection=devices.device_injection,
         external=external,
         scoring=_scoring(workload, environment, cell, identifier, cpus),
+        compliance=planned_compliance(workload, environment, cell, identifier, cpus, choices.compared),
         roles=roles,
         endpoint=environment.endpoint,
         role_deviations=_deviations(workload, environment),

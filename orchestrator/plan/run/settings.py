@@ -1,7 +1,8 @@
 """The settings of one LoadGen test and where each came from; pure.
 
 Sources in order, later ones win: default < recipe < system (what `--find` or `tune` stored)
-< the round, where the test is official < command line. What stays null the harness measures before the test and reports
+< the performance run that a compliance test is compared with < the round, where the test is official < command line.
+What stays null the harness measures before the test and reports
 (docs/run-contract.md).
 """
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.definitions.kinds.assets import Model
+    from orchestrator.facts.compliance import ComparedRun
     from orchestrator.facts.rounds import OfficialTest
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import Workload
@@ -58,8 +60,15 @@ class Choices:
     """What an earlier test of the same run measured: a rate that was too high, halved."""
     searched: Mapping[str, object] = field(default_factory=dict)
     """The same of a rate that was searched: a test of it was INVALID, and it is lower now."""
+    compared: tuple[ComparedRun, ...] = ()
+    """What a compliance test is compared with: it runs with the settings of the performance test among them."""
     timeout_s: int | None = None
     """How long a test may take; None where nobody said."""
+
+    @property
+    def compared_settings(self) -> Mapping[str, object]:
+        """The settings of that performance test; empty where there is none, or it has not run yet."""
+        return next((one.settings for one in self.compared if one.mode == "performance"), {})
 
 
 def settings_of(
@@ -74,8 +83,10 @@ def settings_of(
         "benchmark": benchmark.name,
         "task": benchmark.task,
         "scenario": cell.scenario,
-        "mode": cell.mode,
+        "mode": cell.mode if cell.test is None else "performance",
     }
+    if cell.test is not None:
+        document["audit"] = {"test": cell.test.name, "settings": dict(cell.test.audit)}
     keys = _KEYS if benchmark.generation is None else (*_KEYS, *_TOKEN_KEYS)
     loadgen = {key: values.get(key) for key in keys}
     if workload.harness.program is not None:
@@ -123,6 +134,11 @@ def _resolve(workload: Workload, cell: Cell, choices: Choices, cpus: int) -> tup
         lay("system", {key: value for key, value in choices.system.items() if key in (*_KEYS, *_EXECUTION, PRECISION)})
     lay("calibrated", choices.calibrated)
     lay("searched", choices.searched)
+    if cell.test is not None:
+        known = {
+            key: value for key, value in choices.compared_settings.items() if key in (*_KEYS, *_EXECUTION, PRECISION)
+        }
+        lay("performance run", known)
     if choices.official and workload.official is not None:
         lay(f"round {workload.official.round}", _official(cell.scenario, workload.official, values))
     lay("command line", {"min_duration_ms": choices.min_duration_ms})

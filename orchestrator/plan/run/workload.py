@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.devices import DeviceInventory
+from orchestrator.plan.run.compliance import NOTHING, ComplianceDemand
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +50,11 @@ class Workload:
     """What LoadGen calls the model in the benchmark's round."""
     scoring_image: str = ""
     """The image that counts its accuracy, where the harness does not do that itself."""
+    compliance: ComplianceDemand = NOTHING
+    """The compliance tests that the benchmark's round asks for, where they are asked for."""
+    compliance_image: str = ""
+    """The image with MLCommons' scripts that verify them, and the commit that they are of."""
+    compliance_commit: str = ""
     program_id: str = ""
     """What the image is without what it says of its benchmark (`plan.build.content.program_id`)."""
     official: OfficialTest | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
 from orchestrator.facts.codec import to_plain
+from orchestrator.facts.compliance import MODE as COMPLIANCE
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.neutral import one_line
 from orchestrator.facts.record_file import from_json, parse, seal
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.record import FileHash, RunRecord
 
+_OF_PERFORMANCE = (loadgen.SUMMARY, loadgen.DETAIL, "settings.json", "harness.json")
 _REQUIRED = {
-    "performance": (loadgen.SUMMARY, loadgen.DETAIL, "settings.json", "harness.json"),
+    "performance": _OF_PERFORMANCE,
+    COMPLIANCE: _OF_PERFORMANCE,
     "accuracy": (loadgen.SUMMARY, loadgen.DETAIL, loadgen.ACCURACY, "settings.json", "harness.json"),
 }
 _KEPT_LATER = (
@@ -187,8 +190,9 @@ def _settings(record: RunRecord, folder: Path, harness: Mapping[str, object]) ->
         yield Fault(file="settings.json", message="not a JSON object")
         return
     for key in _SETTINGS:
-        if document.get(key) != getattr(record, key):
-            message = f"{key} is {document.get(key)!r}, in the record {getattr(record, key)!r}"
+        recorded = record.loadgen_mode if key == "mode" else getattr(record, key)
+        if document.get(key) != recorded:
+            message = f"{key} is {document.get(key)!r}, in the record {recorded!r}"
             yield Fault(file="settings.json", message=message)
     effective = harness.get("effective")
     for name, setting in record.settings.items():
@@ -211,7 +215,7 @@ def _loadgen(record: RunRecord, folder: Path) -> Iterator[Fault]:
     known = SCENARIOS.get(record.scenario)
     recorded = {
         "scenario": record.scenario if known is None else known.loadgen_name,
-        "mode": record.mode,
+        "mode": record.loadgen_mode,
         "valid": record.valid,
     }
     said = {"scenario": result.scenario, "mode": result.mode, "valid": record.counted(result)}

@@ -1,0 +1,100 @@
+"""The compliance tests that a run is asked for: what its round wants, and the image that verifies them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import UsageError
+from orchestrator.facts.compliance import MODE
+from orchestrator.plan.run.cells import asked_scenarios
+from orchestrator.plan.run.compliance import NOTHING, compliance_demand
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from orchestrator.definitions.catalog import Catalog
+    from orchestrator.definitions.kinds.benchmarks import Benchmark
+    from orchestrator.operations.plan_cache import Selection
+    from orchestrator.operations.progress import Talk
+    from orchestrator.operations.run.benchmarks import PlannedBenchmark
+    from orchestrator.operations.run.request import RunRequest
+    from orchestrator.plan.run.compliance import ComplianceDemand
+
+
+def wants_compliance(request: RunRequest) -> bool:
+    """Whether compliance tests are asked for."""
+    return request.mode == MODE
+
+
+def require_dry_run(request: RunRequest) -> None:
+    """Refuse to run compliance tests: their verification has not been tried on an engine yet, so they are only planned.
+
+    Raises `UsageError`: `compliance-not-possible`.
+    """
+    if wants_compliance(request):
+        raise UsageError(
+            "compliance tests are only planned so far: what verifies them has not been tried yet",
+            hint="`--dry-run` shows the tests, what each is compared with, and their containers",
+            slug="compliance-not-possible",
+        )
+
+
+def demand_of(catalog: Catalog, request: RunRequest, what: Benchmark) -> ComplianceDemand:
+    """What the round of a benchmark wants of the scenarios that are asked for; nothing where nobody asked."""
+    if not wants_compliance(request):
+        return NOTHING
+    rules = catalog.round_rules(what.round) if ("round", what.round) in catalog.by_key else None
+    scenarios = asked_scenarios(what.scenarios, request.scenarios, what.name)
+    harness = catalog.harness(what.harness).definition
+    return compliance_demand(rules, what, harness, scenarios, request.division)
+
+
+def require_compliance(catalog: Catalog, request: RunRequest, what: Benchmark) -> None:
+    """Whether `--mode compliance` can be meant. Raises `UsageError`: `no-compliance-test`, `compliance-not-possible`.
+
+    A test that cannot be made is refused, as a model without one of its tests cannot be submitted.
+    """
+    if request.mode != MODE:
+        return
+    demand = demand_of(catalog, request, what)
+    if demand.impossible:
+        raise UsageError(
+            "; ".join(demand.impossible),
+            hint="mlorch plans TEST01, TEST04 and TEST05 of benchmarks with its own harness",
+            slug="compliance-not-possible",
+        )
+    if not demand.tests:
+        raise UsageError(
+            "; ".join(demand.not_asked),
+            hint="`mlorch benchmarks list --round NAME` shows which compliance tests a round has; --round names one",
+            slug="no-compliance-test",
+        )
+
+
+def say_what_is_left_out(request: RunRequest, planned: Sequence[PlannedBenchmark], talk: Talk) -> None:
+    """Of which scenarios the round asks for no compliance test."""
+    for text in (text for one in planned if wants_compliance(request) for text in one.workload.compliance.not_asked):
+        talk.say(text)
+
+
+def with_compliance(
+    catalog: Catalog,
+    selection: Selection,
+    planned: Sequence[PlannedBenchmark],
+    image_of: Callable[[Selection], str],
+) -> tuple[PlannedBenchmark, ...]:
+    """The workloads with the image of MLCommons' scripts and their commit, where compliance tests are made.
+
+    ``image_of`` gives the side image of a selection, built or only planned.
+    """
+
+    def found(one: PlannedBenchmark) -> PlannedBenchmark:
+        if not one.workload.compliance.tests:
+            return one
+        layer = catalog.layer(catalog.round_rules(one.workload.benchmark.round).compliance_layer).definition
+        image = image_of(selection.beside(layer.name))
+        workload = replace(one.workload, compliance_image=image, compliance_commit=layer.git[0].ref)
+        return replace(one, workload=workload)
+
+    return tuple(found(one) for one in planned)
