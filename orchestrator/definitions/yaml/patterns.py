@@ -14,6 +14,7 @@ from orchestrator.definitions.kinds import (
     rounds,
     settings,
     sources,
+    submissions,
     targets,
     texts,
     tunables,
@@ -54,6 +55,10 @@ PATTERNS: dict[str, tuple[str, str]] = {
     _pattern(sources.FilePath): (
         "not the name of a file of a source",
         "as the source lists it; no `..`, no leading `/` or `-`, no control characters",
+    ),
+    _pattern(submissions.SystemName): (
+        "not the name of a system",
+        "letters, digits, `.`, `_` and `-`, first a letter or digit",
     ),
     _pattern(checker.Key): ("not the name of a key", "a letter, then letters, digits, `_`, `.` and `-`"),
     _pattern(checker.FileName): ("not the name of a file or folder", "letters, digits, `.`, `_` and `-`; no `/`"),
