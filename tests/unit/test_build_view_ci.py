@@ -64,7 +64,7 @@ def test_a_build_that_fails_ends_its_fold_first(github, capsys):
 
 def test_each_test_is_a_fold_and_its_result_stands_outside(github, capsys, tmp_path):
     record, folder = add_run(Store(tmp_path / "results"), "offline")
-    step = SimpleNamespace(external=None, benchmark="image-fashion", scenario="Offline", mode="performance")
+    step = SimpleNamespace(external=None, benchmark="image-fashion", scenario="Offline", name="performance")
     with RunView(Console()) as view:
         view.begin(step, 1, 2)
         view.line(step, "##[error]of the container")

@@ -85,7 +85,7 @@ def test_what_has_to_be_run_of_a_model_in_a_round(called):
     assert status == 0
     for line in (
         "llama2-70b-99 in MLPerf Inference v6.0 (February 2026)",
-        "datacenter           Offline required; Interactive and Server optional\n",
+        "datacenter           Offline required; Interactive and Server optional, Interactive or Server needed in a closed submission\n",
         "edge                 not in this category",
         "ROUGE1 at least 43.986888 (0.99 of 44.4312)",
         "TOKENS_PER_SAMPLE from 265.005 to 323.895 (0.9 and 1.1 of 294.45)",
@@ -176,7 +176,10 @@ def test_a_round_without_a_loadgen_is_refused_when_planning(called, words, tmp_p
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("plan", "--benchmark", "retinanet", "--target", "cpu", "--round", "v6.1"), "it is in v4.1, v5.0, v5.1, v6.0"),
+        (
+            ("plan", "--benchmark", "retinanet", "--target", "cpu", "--round", "v6.1"),
+            "it is in v3.0, v4.1, v5.0, v5.1, v6.0",
+        ),
         (
             ("plan", "--benchmark", "llama2-70b", "--target", "rocm"),
             "on `rocm` it runs with `--set implementation=amd`",
