@@ -85,7 +85,7 @@ def test_what_has_to_be_run_of_a_model_in_a_round(called):
     assert status == 0
     for line in (
         "llama2-70b-99 in MLPerf Inference v6.0 (February 2026)",
-        "datacenter           Offline required; Interactive and Server optional, Interactive or Server needed in a closed",
+        "datacenter           Offline required; Interactive and Server optional, Interactive or Server needed",
         "edge                 not in this category",
         "ROUGE1 at least 43.986888 (0.99 of 44.4312)",
         "TOKENS_PER_SAMPLE from 265.005 to 323.895 (0.9 and 1.1 of 294.45)",
