@@ -11,7 +11,7 @@ from orchestrator.operations.results import no_results_error, swept
 from orchestrator.results.verify.verification import verify_hashes
 from orchestrator.submissions.build.choose import MODES, choose
 from orchestrator.submissions.build.evidence import evidence_of
-from orchestrator.submissions.build.layout import FOLDER_NAME, layout_of
+from orchestrator.submissions.build.layout import FOLDER_NAME, require_built
 from orchestrator.submissions.build.plan import TreeRequest, plan_tree
 from orchestrator.submissions.build.write import write_tree
 
@@ -110,7 +110,8 @@ def build_submission(context: Context, request: BuildRequest) -> SubmissionBuild
         StepFailed: the place of a result is somebody else's (`submission-tree`), a run changed meanwhile.
     """
     _check(request)
-    layout, rules = layout_of(request.round), context.catalog.round_rules(request.round)
+    require_built(request.round)
+    rules = context.catalog.round_rules(request.round)
     overlay = _overlay(request.overlay)
     store = swept(request.results, context.talk)
     found = _evidence(store, request.runs)
@@ -121,7 +122,7 @@ def build_submission(context: Context, request: BuildRequest) -> SubmissionBuild
     asked = TreeRequest(
         division=request.division, submitter=request.submitter, system=request.system, official=official
     )
-    plan = plan_tree(choice, rules, layout, overlay, asked)
+    plan = plan_tree(choice, rules, overlay, asked)
     if request.dry:
         return SubmissionBuild(request=request, plan=plan)
     if not plan.results:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.rounds import CATEGORIES
+from orchestrator.facts.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orchestrator.facts.rounds import RoundRules
-
-SCENARIOS = ("SingleStream", "MultiStream", "Server", "Offline", "Interactive")
 
 
 def filled(template: str, **names: str) -> str:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.facts.rounds import ModelRules, RoundRules
     from orchestrator.submissions.build.evidence import Evidence
 
-LARGEST_FILE = 50 * 2**20
-"""Bytes; the checkers refuse everything of a submitter who has a larger file (FILE_SIZE_LIMIT_MB)."""
 LOGS = {"performance": (SUMMARY, DETAIL), "accuracy": (SUMMARY, DETAIL, ACCURACY)}
 """What a test of each mode puts into a tree."""
 OTHER_ROUND, NO_MODEL, SHORT, NOT_VALID, NOT_WHOLE, ENDPOINT = (
@@ -59,7 +57,7 @@ def judge(found: Evidence, rules: RoundRules, *, short: bool = False) -> Judgeme
 
 
 def _general(found: Evidence, rules: RoundRules, model: ModelRules | None) -> Iterator[Refusal]:
-    record = found.record
+    record, most = found.record, rules.checker.limits.file_bytes
     if record.endpoint is not None:
         yield Refusal(id=ENDPOINT, why="its system is a server that was there already: mlorch does not know what it is")
     if model is None:
@@ -73,8 +71,8 @@ def _general(found: Evidence, rules: RoundRules, model: ModelRules | None) -> It
         known = record.files.get(name)
         if known is None:
             yield Refusal(id=NOT_WHOLE, why=f"its record has no hash of {name}")
-        elif known.size > LARGEST_FILE and name != ACCURACY:
-            yield Refusal(id=NOT_WHOLE, why=f"{name} has {known.size:,} bytes, and {LARGEST_FILE:,} are the most")
+        elif known.size > most and name != ACCURACY:
+            yield Refusal(id=NOT_WHOLE, why=f"{name} has {known.size:,} bytes, and {most:,} are the most")
 
 
 def _other_round(found: Evidence, rules: RoundRules) -> str:

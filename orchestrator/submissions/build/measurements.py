@@ -14,14 +14,6 @@ if TYPE_CHECKING:
     from orchestrator.submissions.build.choose import Pair
     from orchestrator.submissions.build.evidence import Evidence
 
-FIELDS = (
-    "input_data_types",
-    "retraining",
-    "starting_weights_filename",
-    "weight_data_types",
-    "weight_transformations",
-)
-"""What the checkers ask of the JSON (SYSTEM_IMP_REQUIRED_FILES); none may be empty."""
 _NS_PER_MS = 1_000_000
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 

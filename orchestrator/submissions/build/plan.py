@@ -10,8 +10,8 @@ from orchestrator.results.loadgen import ACCURACY
 from orchestrator.submissions.build.accuracy import accuracy_text
 from orchestrator.submissions.build.choose import Lack
 from orchestrator.submissions.build.judge import LOGS, category_remark
-from orchestrator.submissions.build.layout import CALIBRATION, Place
-from orchestrator.submissions.build.measurements import FIELDS, measurements_document, user_conf_text
+from orchestrator.submissions.build.layout import CALIBRATION, Layout, Place
+from orchestrator.submissions.build.measurements import measurements_document, user_conf_text
 from orchestrator.submissions.build.readme import CALIBRATION as CALIBRATION_TEXT
 from orchestrator.submissions.build.readme import code_readme, result_readme
 from orchestrator.submissions.build.system import default_name, longer_name, system_document, system_title, unsaid
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from orchestrator.facts.rounds import RoundRules
     from orchestrator.submissions.build.choose import Choice, Pair
     from orchestrator.submissions.build.evidence import Evidence, SystemKey
-    from orchestrator.submissions.build.layout import Layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,26 +88,25 @@ class TreeRequest:
     official: Collection[str] = ()
 
 
-def plan_tree(
-    choice: Choice, rules: RoundRules, layout: Layout, overlay: SubmissionOverlay, request: TreeRequest
-) -> TreePlan:
+def plan_tree(choice: Choice, rules: RoundRules, overlay: SubmissionOverlay, request: TreeRequest) -> TreePlan:
     """The whole tree. A workload that is not MLPerf's model keeps its own name; the mapping says what it stands for."""
+    layout, fields = Layout(rules.checker.layout), rules.checker.fields
     places, mapping, lacks = _places(choice.pairs, request)
     systems: dict[str, Mapping[str, object]] = {}
     unknown: dict[str, dict[str, tuple[str, ...]]] = {}
     texts, results = {CALIBRATION: CALIBRATION_TEXT}, []
     for place, pair in places.items():
-        path, said = f"systems/{place.system}.json", overlay.system_fields(place.system)
+        path, said = layout.system_of(place.system), overlay.system_fields(place.system)
         if path not in systems:
             document = system_document(pair.record, request.submitter, request.division, said)
             systems[path] = document
-            _add_unsaid(unknown, "systems", place.system, unsaid(document))
+            _add_unsaid(unknown, "systems", place.system, unsaid(document, fields.system_filled))
         texts.setdefault(f"{layout.code_of(place.model)}/README.md", code_readme(place.model, pair.performance))
         benchmark = pair.record.benchmark
         measurements = measurements_document(
             pair, overlay.measurement_fields(benchmark), official=benchmark in request.official
         )
-        _add_unsaid(unknown, "measurements", benchmark, tuple(name for name in FIELDS if not measurements[name]))
+        _add_unsaid(unknown, "measurements", benchmark, unsaid(measurements, fields.measurements))
         remark = category_remark(rules.models[pair.record.stands_for], str(systems[path]["system_type"]))
         results.append(_result(pair, place, rules, layout, measurements, remark))
     return TreePlan(

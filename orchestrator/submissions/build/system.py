@@ -1,7 +1,6 @@
 """The JSON of a system: what the record's host facts say, and what the submitter adds. Pure.
 
-Source of the fields: SYSTEM_DESC_REQUIRED_FIELDS and SYSTEM_DESC_MEANINGFUL_RESPONSE_REQUIRED_FIELDS of
-mlcommons/inference, submission_checker.py at e20506b2; the same at b66003e1 (v6.1).
+Which fields must say something is the round's to say (`CheckerRules.fields`).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from orchestrator.facts.neutral import one_line
 from orchestrator.submissions.build.evidence import devices_of, framework_of, packages_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from orchestrator.facts.record import RunRecord
     from orchestrator.submissions.build.evidence import SystemKey
@@ -30,17 +29,6 @@ _ACCELERATOR_FIELDS = (
     "accelerator_interconnect_topology",
     "accelerator_frequency",
     "accelerator_on-chip_memories",
-)
-_MAY_BE_EMPTY = (
-    "system_type_detail",
-    "host_processor_frequency",
-    "host_processor_caches",
-    "host_processor_interconnect",
-    "accelerator_interconnect_topology",
-    "accelerator_frequency",
-    "accelerator_on-chip_memories",
-    "hw_notes",
-    "sw_notes",
 )
 _ASKED = (
     "host_memory_configuration",
@@ -70,9 +58,9 @@ def system_document(record: RunRecord, submitter: str, division: str, overlay: M
     return {**document, **overlay}
 
 
-def unsaid(document: Mapping[str, object]) -> tuple[str, ...]:
-    """The fields of a system that must not be empty, and are."""
-    return tuple(name for name, value in document.items() if not value and name not in _MAY_BE_EMPTY)
+def unsaid(document: Mapping[str, object], filled: Collection[str]) -> tuple[str, ...]:
+    """Of the fields that a round wants ``filled`` those that say nothing, in the document's order."""
+    return tuple(name for name in dict.fromkeys((*document, *filled)) if name in filled and not document.get(name))
 
 
 def _host(record: RunRecord) -> dict[str, object]:
