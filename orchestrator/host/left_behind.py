@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.neutral import neutral
+from orchestrator.host.untrusted import FOLDER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _DEEPEST = 64
 _MOST_NOTED = 100
-_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _SPECIAL = {
     stat.S_IFIFO: "a pipe; removed",
     stat.S_IFSOCK: "a socket; removed",
@@ -138,7 +138,7 @@ class _Task:
         if depth >= _DEEPEST:
             self._move_up(held, name, where)
             return
-        inner = os.open(name, _FOLDER, dir_fd=held)
+        inner = os.open(name, FOLDER, dir_fd=held)
         try:
             self.folder(inner, f"{where}/", depth + 1)
         finally:

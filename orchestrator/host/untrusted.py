@@ -33,7 +33,8 @@ MOST_FILES = 10_000
 MOST_LISTED = 500_000
 _BLOCK = 1 << 20
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+"""How a folder below one of ours is opened: itself, and never what a link leads to."""
 
 
 class UnreadableFile(StepFailed):
@@ -66,19 +67,17 @@ def _stream(folder: Path, name: str, descriptor: int) -> Iterator[BinaryIO]:
 def read_bytes(folder: Path, name: str, limit: int = LARGEST_DOCUMENT) -> bytes:
     """The whole file; raises `UnreadableFile`."""
     with opened(folder, name, limit) as stream:
-        data = _read(stream, limit)
-    if len(data) > limit:  # it grew meanwhile
-        raise UnreadableFile(folder, name, f"has more than {limit:,} bytes")
-    return data
+        return _read(stream, folder, name, limit)
 
 
-def _read(stream: BinaryIO, limit: int) -> bytes:
-    """All of a file, and a byte more than ``limit`` at most. To ask for much more than there is costs more than to
-    read a small file."""
+def _read(stream: BinaryIO, folder: Path, name: str, limit: int) -> bytes:
+    """All of a file. To ask for much more than there is costs more than to read a small file."""
     size = os.fstat(stream.fileno()).st_size
     data = stream.read(min(size, limit) + 1)
     if len(data) > size:  # it grew meanwhile
         data += stream.read(limit + 1 - len(data))
+    if len(data) > limit:
+        raise UnreadableFile(folder, name, f"has more than {limit:,} bytes")
     return data
 
 
@@ -102,10 +101,7 @@ class FilesBelow:
     def read_bytes(self, name: str, limit: int = LARGEST_DOCUMENT) -> bytes:
         """The whole file; raises `UnreadableFile`."""
         with self.opened(name, limit) as stream:
-            data = _read(stream, limit)
-        if len(data) > limit:
-            raise UnreadableFile(self.folder, name, f"has more than {limit:,} bytes")
-        return data
+            return _read(stream, self.folder, name, limit)
 
     def read_text(self, name: str, limit: int = LARGEST_DOCUMENT) -> str:
         """The whole file as UTF-8; raises `UnreadableFile`."""
@@ -131,7 +127,7 @@ class FilesBelow:
             same += 1
         self._close_from(same)
         for part in parents[same:]:
-            self._held.append(os.open(part, _FOLDER, dir_fd=self._held[-1]))
+            self._held.append(os.open(part, FOLDER, dir_fd=self._held[-1]))
             self._names.append(part)
         return os.open(last, _FILE, dir_fd=self._held[-1])
 
@@ -253,7 +249,7 @@ def _open_below(folder: Path, name: str) -> int:
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parents:
-            inner = os.open(part, _FOLDER, dir_fd=held)
+            inner = os.open(part, FOLDER, dir_fd=held)
             os.close(held)
             held = inner
         return os.open(last, _FILE, dir_fd=held)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.facts.neutral import one_line
+from orchestrator.host.untrusted import FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +24,6 @@ DEEPEST = 40
 LONGEST_PATH = 4000
 _MOST_LINKS = 8
 """Links that are resolved one after the other."""
-_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 _KINDS = {
     stat.S_IFIFO: "is a pipe",
     stat.S_IFSOCK: "is a socket",
@@ -169,7 +169,7 @@ def _list(tree: Tree, folder: Folder, held: int, wanted: Callable[[str], bool], 
             tree.odd.append(Oddity(inner.path, "lies too deep to be looked into"))
             continue
         try:
-            below = os.open(name, _FOLDER, dir_fd=held)
+            below = os.open(name, FOLDER, dir_fd=held)
         except OSError as error:
             tree.odd.append(Oddity(inner.path, f"cannot be opened: {error.strerror}"))
             continue
