@@ -33,9 +33,7 @@ def show_import(console: Console, imported: Imported) -> None:
     added = imported.added
     if added.again:
         differ = f", {added.differ:,} of them with another figure" if added.differ else ""
-        console.say(
-            f"{added.again:,} results are in the store from another import too{differ}; the newest counts, CM's copies least"
-        )
+        console.say(f"{added.again:,} results are in the store from another import too{differ}; the newest counts")
     console.result(f"{imported.store}: {added.total:,} results")
 
 
@@ -108,19 +106,10 @@ def show_top(console: Console, top: Top) -> None:
                 if (one["scenario"], one["unit"]) == (scenario, unit)]  # fmt: skip
         lower = "" if ranking.per or unit not in {"ms", "min"} else ", lowest first"
         title = f"{ranking.benchmark} {scenario}, by {by} ({unit}{lower})"
-        columns = (
-            "#",
-            "round",
-            "submitter",
-            "system",
-            "accelerators",
-            by,
-            *(("result",) if ranking.per else ()),
-            "accuracy",
-        )
-        console.table(
-            columns, rows, title=title, right=(0, 5, *((6,) if ranking.per else ())), drop=(len(columns) - 1, 3)
-        )
+        both = ("result",) if ranking.per else ()
+        columns = ("#", "round", "submitter", "system", "accelerators", by, *both, "accuracy")
+        numbers = (0, 5, 6) if ranking.per else (0, 5)
+        console.table(columns, rows, title=title, right=numbers, drop=(len(columns) - 1, 3))
     others = [name for name in top.rounds if name != top.round]
     if top.round == "all":
         console.say(f"of {len(top.rounds)} rounds, whose rules differ: {', '.join(top.rounds)}")

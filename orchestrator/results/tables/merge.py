@@ -32,7 +32,7 @@ class Merged:
 
 
 def merged(rows: Iterable[Row]) -> Merged:
-    """One row for each result. Power is a row of its own in some tables, and stands beside the performance in others."""
+    """One row for each result. Power is a row of its own in some tables, and beside the performance in others."""
     kept: dict[str, list[Row]] = {}
     found = Merged(rows=[])
     for row in rows:

@@ -176,9 +176,10 @@ def _figures(was: dict[str, Any], now: dict[str, Any], tolerance: float) -> Iter
     unit = now["unit"] if same_unit else f"{was['unit']} / {now['unit']}"
     yield _compared("result", unit, was["result"], now["result"], tolerance if same_unit else None,
                     higher=bool(now["higher_is_better"]))  # fmt: skip
-    for name, words in (("per_accelerator", "per accelerator"), ("per_watt", "per watt")):
+    watt = f"{unit}/W" if now["higher_is_better"] else "samples/J"
+    for name, words, of in (("per_accelerator", "per accelerator", unit), ("per_watt", "per watt", watt)):
         if was[name] is not None or now[name] is not None:
-            yield _compared(words, unit, was[name], now[name], tolerance if same_unit else None, higher=True)
+            yield _compared(words, of, was[name], now[name], tolerance if same_unit else None, higher=True)
     if was["accuracy_metric"] == now["accuracy_metric"] and was["accuracy"] is not None:
         metric = now["accuracy_metric"] or "accuracy"
         yield _compared(metric, "", was["accuracy"], now["accuracy"], None, higher=True)
