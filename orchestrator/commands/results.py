@@ -131,7 +131,11 @@ def compare(
     Two systems of the store (`results import`) are `store:` and a platform, a result's key or the
     beginning of one: `store:v5.1/closed/Dell/XE9680`. Exit status 0 whichever is better.
     """
-    if was.startswith("store:") and now.startswith("store:"):
+    if was.startswith("store:") or now.startswith("store:"):
+        if not (was.startswith("store:") and now.startswith("store:")):
+            raise click.UsageError(
+                "a run and a result of the store cannot be compared: import the runs, then name both"
+            )
         return _compare_store(was, now, allowed, store, console)
     from orchestrator.commands.results_view import show_comparisons
     from orchestrator.operations.compare import compare_runs

@@ -139,15 +139,11 @@ def _add(database: Database, found: Sequence[_Read], *, only: bool) -> Imported:
     moment = now().utc
     sources, batches = [], []
     for one in found:
-        stamped = replace(one.source.imported, imported=moment, id=_id(one.source.imported.source, moment))
+        stamped = replace(one.source.imported, imported=moment)
         sources.append(replace(one.source, imported=stamped))
         batches.append(Batch(one.rows, stamped))
     added = database.add(batches, only=only)
     return Imported(store=database.folder, sources=tuple(sources), added=added)
-
-
-def _id(source: str, moment: str) -> str:
-    return hashlib.sha256(f"{source}\n{moment}".encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ def write_csv(answer: Answer, path: Path, *, force: bool = False) -> None:
 def csv_text(answer: Answer) -> str:
     """An answer as CSV."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)  # with \r\n: else a lone \r in a cell would not be quoted
     writer.writerow(map(_harmless, answer.columns))
     for row in answer.rows:
         writer.writerow(map(_harmless, row))

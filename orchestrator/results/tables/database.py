@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of `store.json` and of the columns; a store of another one is read by no other mlorch."""
 NAME = "store.json"
-_KEPT = 2
-"""Parquet files that stay: the newest, and the one before, which a query may be opening just now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,8 @@ class Import:
     """A path, absolute, or a URL without credentials."""
     kind: str
     sha256: str
-    id: str = ""
+    number: int = 0
+    """Counted up, whatever the clock says."""
     imported: str = ""
     rows: int = 0
     rounds: tuple[str, ...] = ()
@@ -174,23 +174,23 @@ class Database:
             StepFailed: `newer-store`, `broken-store`, `write`; then the store is as it was.
         """
         duckdb()  # said before anything is made
-        new = tuple(batch.imported for batch in batches)
-        sources = {one.source for one in new}
+        sources = {batch.imported.source for batch in batches}
         try:
             with locked(self.folder / ".lock"):
                 before = self.manifest()
                 kept = () if only else tuple(one for one in before.imports if one.source not in sources)
                 name = f"results-{secrets.token_hex(6)}.parquet"
-                added = Added(imports=new)
-                self._write_rows(name, batches, before, [one.id for one in kept], added)
-                after = Manifest(rows_file=name, imports=(*kept, *new))
+                batches = _numbered(batches, 1 + max((one.number for one in kept), default=0))
+                added = Added(imports=tuple(batch.imported for batch in batches))
+                self._write_rows(name, batches, before, [one.number for one in kept], added)
+                after = Manifest(rows_file=name, imports=(*kept, *added.imports))
                 atomic_write_text(self.folder / NAME, json.dumps(after.document(), indent=1), overwrite=True)
                 self._sweep({name, before.rows_file})
                 return added
         except OSError as error:
             raise write_failure(self.folder, error) from error
 
-    def _write_rows(self, name: str, batches: Sequence[Batch], before: Manifest, kept: list[str], added: Added) -> None:
+    def _write_rows(self, name: str, batches: Sequence[Batch], before: Manifest, kept: list[int], added: Added) -> None:
         library = duckdb()
         with (
             replacing(self.folder / name) as part,
@@ -208,7 +208,7 @@ class Database:
             finally:
                 connection.close()
 
-    def _fill(self, connection: Any, lines: Path, before: Manifest, kept: list[str]) -> None:
+    def _fill(self, connection: Any, lines: Path, before: Manifest, kept: list[int]) -> None:
         columns = ", ".join(f"{text_literal(name)}: {text_literal(kind)}" for name, kind in COLUMNS.items())
         limit = 64 * 2**20  # bytes of one line
         new = (
@@ -218,23 +218,25 @@ class Database:
         connection.execute(f"CREATE TEMP TABLE fresh AS {new}")
         if before.rows_file and kept:
             path = text_literal(str((self.folder / before.rows_file).absolute()))
-            ids = ", ".join(map(text_literal, kept))
-            old = f"SELECT * EXCLUDE (is_current) FROM read_parquet({path}) WHERE import_id IN ({ids})"
+            numbers = ", ".join(map(str, kept))
+            old = f"SELECT * EXCLUDE (is_current) FROM read_parquet({path}) WHERE import_number IN ({numbers})"
         else:
             old = "SELECT * FROM fresh WHERE false"
         connection.execute(f"CREATE TEMP VIEW old AS {old}")
 
     def _sweep(self, keep: set[str]) -> None:
-        """Remove the files of earlier imports and of those that were killed."""
+        """Remove what killed imports left, and old files; the one before stays, as a query may open it just now."""
         for path in self.folder.glob("*results-*.parquet*"):
             if path.name not in keep:
                 path.unlink(missing_ok=True)
+        for folder in self.folder.glob(".import-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 _ALL = """
-SELECT *, row_number() OVER (PARTITION BY key ORDER BY kind = 'experiments', imported DESC, import_id) = 1 AS is_current
+SELECT *, row_number() OVER (PARTITION BY key ORDER BY kind = 'experiments', import_number DESC) = 1 AS is_current
 FROM (SELECT * FROM old UNION ALL BY NAME SELECT * FROM fresh)
-ORDER BY suite, round, benchmark, scenario, key, imported
+ORDER BY suite, round, benchmark, scenario, key, import_number
 """
 """Every row. Of a result that several imports have the newest is the current one, CM's copy only where it is alone."""
 
@@ -244,8 +246,11 @@ SELECT count(*) AS again,
        count(*) FILTER (least_one IS DISTINCT FROM most AND most - least_one > 1e-9 * abs(most)) AS differ
 FROM (
   SELECT key, min(result) AS least_one, max(result) AS most
-  FROM (SELECT key, result, import_id, false AS fresh FROM old UNION ALL SELECT key, result, import_id, true FROM fresh)
-  GROUP BY key HAVING count(DISTINCT import_id) > 1 AND bool_or(fresh)
+  FROM (
+    SELECT key, result, import_number, false AS fresh FROM old
+    UNION ALL SELECT key, result, import_number, true FROM fresh
+  )
+  GROUP BY key HAVING count(DISTINCT import_number) > 1 AND bool_or(fresh)
 )
 """
 
@@ -256,13 +261,17 @@ def _count(connection: Any, added: Added) -> None:
     (added.total,) = connection.execute(both).fetchone()
 
 
+def _numbered(batches: Sequence[Batch], first: int) -> list[Batch]:
+    return [Batch(one.rows, replace(one.imported, number=first + index)) for index, one in enumerate(batches)]
+
+
 def _write_lines(path: Path, batches: Sequence[Batch]) -> None:
     """The rows as JSON, a line each, with where they came from."""
     with path.open("w", encoding="utf-8") as stream:
         for rows, imported in batches:
             for row in rows:
                 row.source, row.source_sha256 = row.source or imported.source, row.source_sha256 or imported.sha256
-                row.imported, row.import_id, row.kind = imported.imported, imported.id, imported.kind
+                row.imported, row.import_number, row.kind = imported.imported, imported.number, imported.kind
                 stream.write(json.dumps({name: getattr(row, name) for name in COLUMNS}, ensure_ascii=False))
                 stream.write("\n")
 

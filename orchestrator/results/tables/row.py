@@ -78,7 +78,8 @@ class Row:
     source_row: int = 0
     """The line of a CSV, the number of an entry of JSON (from 1); 0 of a run."""
     imported: str = ""
-    import_id: str = ""
+    import_number: int = 0
+    """Imports are counted: of two that have a result, the later one counts."""
 
 
 _SQL_TYPES = {
