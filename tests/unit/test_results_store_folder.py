@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from little_servers import Script, plain, serving
 from results_parts import add_run
+from submissions.submission_parts import good_tree
 
 from orchestrator.errors import MlorchError, StepFailed, UsageError
 from orchestrator.operations.context import Context
@@ -18,6 +20,7 @@ from orchestrator.operations.results_import import ImportRequest, import_results
 from orchestrator.operations.results_store import compare_store, csv_text, list_store, top_results
 from orchestrator.results.store import Store
 from orchestrator.results.tables import database as database_module
+from orchestrator.results.tables import worker
 from orchestrator.results.tables.asking import Answer, ask, own_query
 from orchestrator.results.tables.database import Database
 from orchestrator.results.tables.ranking import Ranking
@@ -230,6 +233,32 @@ def test_a_parquet_file_that_is_none_is_told(put, store):
     assert caught.value.slug == "broken-store"
 
 
+def test_a_submission_tree_comes_in_by_the_rules_of_its_round(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLORCH_HOME", str(tmp_path / "home"))
+    tree = good_tree(tmp_path / "tree")
+    came = import_results(CONTEXT, ImportRequest(sources=(str(tree),), store=store, round="v5.1"))
+    found = rows(store, "SELECT benchmark, scenario, result, unit, valid, location FROM results ORDER BY location")
+    assert ("resnet", "Offline", 1234.5, "samples/s", True, "closed/Acme/results/box/resnet/Offline") in found
+    assert ("llama2-70b-99", "Offline", 5678.25, "tokens/s") in {row[:4] for row in found}
+    assert (came.sources[0].imported.kind, came.added.total) == ("tree", len(found))
+    rebuild(CONTEXT, store)
+    assert rows(store, "SELECT count(*) FROM results") == ((len(found),),), "by the same round again"
+
+
+@pytest.mark.sockets
+def test_a_url_is_imported_and_kept_without_its_secrets(store):
+    data = (TABLES / "report-v5.1.json").read_bytes()
+    pages = {"/summary.json?token=hunter2": lambda _: [plain(200, data)]}
+    with serving(Script(lambda _: [], pages=pages)) as address:
+        url = f"{address.removesuffix('/v1')}/summary.json?token=hunter2"
+        import_results(CONTEXT, ImportRequest(sources=(url,), store=store))
+        with pytest.raises(StepFailed, match="the server answered 404"):
+            import_results(CONTEXT, ImportRequest(sources=(f"{url}&x=1",), store=store))
+    (source,) = rows(store, "SELECT DISTINCT source FROM results")[0]
+    assert "/summary.json" in source
+    assert not any(b"hunter2" in data for data in state(store).values())
+
+
 @pytest.mark.parametrize(
     ("source", "slug"), [("nowhere.csv", "unknown-source"), (".", "unknown-source"), ("tree", "missing-round")]
 )
@@ -262,38 +291,52 @@ def test_a_query_reads_and_says_whether_there_is_more(put, store):
     assert not ask(Database(store), "FROM results", limit=12).more
 
 
-@pytest.mark.processes
-@pytest.mark.parametrize(
-    ("sql", "slug"),
-    [
-        ("COPY results TO '{out}'", "query-not-reading"),
-        ("ATTACH '{out}'", "query-not-reading"),
-        ("INSTALL httpfs", "query-not-reading"),
-        ("SET memory_limit = '9GB'", "query-not-reading"),
-        ("PRAGMA database_list", "query-not-reading"),
-        ("DROP VIEW results", "query-not-reading"),
-        ("CREATE TABLE x AS FROM results", "query-not-reading"),
-        ("SELECT 1; COPY results TO '{out}'", "query-not-reading"),
-        ("", "query-not-reading"),
-        ("SELECT * FROM read_text('/etc/passwd')", "bad-query"),
-        ("SELECT * FROM '/etc/passwd'", "bad-query"),
-        ("SELECT * FROM glob('/*')", "bad-query"),
-        ("SELECT * FROM read_csv('http://127.0.0.1:1/x')", "bad-query"),
-        ("SELECT * FROM request", "bad-query"),
-        ("SELECT getenv('HOME')", "bad-query"),
-        ("SELECT nothing FROM results", "bad-query"),
-        ("SELEC", "bad-query"),
-        ("SELECT repeat('x', 1500000000)", "bad-query"),
-        ("SELECT " + "(" * 3000 + "1" + ")" * 3000, "bad-query"),
-    ],
-)
-def test_a_query_can_do_nothing_but_read_the_store(put, store, tmp_path, sql, slug):
+def test_a_query_can_do_nothing_but_read_the_store(put, store, tmp_path):
     put("report-v5.1.json")
-    out = tmp_path / "out"
-    before = state(store)
-    with pytest.raises(MlorchError) as caught:
-        ask(Database(store), sql.format(out=out), memory_mb=256)
-    assert (caught.value.slug, out.exists(), state(store)) == (slug, False, before)
+    before, out = state(store), tmp_path / "out"
+    request = {"parquet": str(Database(store).parquet()), "limit": 10, "memory_mb": 256}
+    for sql in (
+        f"COPY results TO '{out}'",
+        f"ATTACH '{out}'",
+        f"EXPORT DATABASE '{out}'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET memory_limit = '9GB'",
+        "PRAGMA database_list",
+        "DROP VIEW results",
+        "CREATE TABLE x AS FROM results",
+        f"SELECT 1; COPY results TO '{out}'",
+        "",
+    ):
+        assert "refused" in worker.answer(request | {"sql": sql}), sql
+    for sql in (
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM glob('/*')",
+        "SELECT * FROM read_csv('http://127.0.0.1:1/x')",
+        f"SELECT * FROM read_parquet('{out}')",
+        "SELECT * FROM request",
+        "SELECT getenv('HOME')",
+        "SELECT nothing FROM results",
+        "SELEC",
+        "SELECT " + "(" * 3000 + "1" + ")" * 3000,
+    ):
+        assert "error" in worker.answer(request | {"sql": sql}), sql
+    assert not out.exists()
+    assert state(store) == before
+
+
+@pytest.mark.processes
+def test_a_query_that_writes_or_grows_is_told_in_one_line(put, store):
+    put("report-v5.1.json")
+    for sql, slug in (
+        ("COPY results TO 'x'", "query-not-reading"),
+        ("SELECT nothing FROM results", "bad-query"),
+        ("SELECT repeat('x', 1500000000)", "bad-query"),
+    ):
+        with pytest.raises(MlorchError) as caught:
+            ask(Database(store), sql, memory_mb=256)
+        assert (caught.value.slug, "\n" in caught.value.message) == (slug, False)
 
 
 @pytest.mark.processes
