@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -258,7 +259,7 @@ def _runs(path: Path) -> _Read:
             slug="unknown-source",
         )
     rows, unreadable = rows_of_runs(entries)
-    digest = hashlib.sha256("\n".join(row.published for row in rows).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([row.published for row in rows], default=str).encode()).hexdigest()
     found = merged(rows)
     imported = Import(source=str(path), kind="runs", sha256=digest)
     return _result(imported, found, len(entries), left_out=tuple(unreadable))
