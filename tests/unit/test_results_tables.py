@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.operations.context import Context
-from orchestrator.operations.results_import import _token_rates
+from orchestrator.definitions.catalog import builtin_root, load
+from orchestrator.errors import StepFailed
+from orchestrator.operations.results_import import token_rates
 from orchestrator.results.tables.merge import merged
-from orchestrator.results.tables.reading import TableError, read_table
+from orchestrator.results.tables.reading import read_table
 from orchestrator.results.tables.values import accuracies, whole
 
 TABLES = Path(__file__).parents[1] / "fixtures" / "tables"
@@ -21,7 +22,7 @@ TABLES = Path(__file__).parents[1] / "fixtures" / "tables"
 @pytest.fixture(scope="module")
 def in_tokens():
     """By the rules of the rounds that ship."""
-    return _token_rates(Context())
+    return token_rates(load([builtin_root()]))
 
 
 @pytest.fixture
@@ -245,7 +246,7 @@ def test_tiny_is_inferences_a_second_and_energy_for_one(table):
 
 
 def refused(data, in_tokens, name="t.csv"):
-    with pytest.raises(TableError) as caught:
+    with pytest.raises(StepFailed) as caught:
         read_table(data, name, in_tokens)
     error = caught.value
     return error.slug, (error.span.line if error.span else 0), error.message
