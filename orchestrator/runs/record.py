@@ -118,6 +118,7 @@ def compliance_fact(planned: PlannedCompliance) -> ComplianceFact:
         compared=tuple(ComparedFact(mode=one.mode, run_id=one.run_id, files=one.files) for one in planned.compared),
         files=planned.test.files,
         passes=planned.test.passes,
+        fails=planned.test.fails,
     )
 
 

@@ -93,4 +93,5 @@ def _test(rules: RoundRules, model: ModelRules, name: str) -> ComplianceTest:
         command=how.command,
         files=how.files,
         passes=how.passes,
+        fails=how.fails,
     )
