@@ -25,7 +25,7 @@ PLACEHOLDERS = frozenset({"scripts", "results", "test", "output", "dtype", "scen
 FOLDER = "compliance"
 """Where a run's folder has what the script wrote, in a folder of the test's name."""
 FAILS = ("TEST FAIL",)
-"""How the lines begin with which MLCommons' scripts say that a test is not passed, where its round says nothing else."""
+"""How lines begin with which MLCommons' scripts say that a test is not passed, where its round says nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

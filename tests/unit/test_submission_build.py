@@ -255,7 +255,7 @@ def test_performance_and_accuracy_are_of_one_image_and_one_model(world):
     world.test("performance", scenario="Server", second=2)
     world.test("accuracy", scenario="Server", second=3, model=model_files(**{"model.onnx": "00" * 32}))
     found = lacks(world.document("--dry-run"))
-    assert all("of different images, models or data" in why for why in found.values())
+    assert all("of different images, rules, models or data" in why for why in found.values())
     assert found
 
 
@@ -365,7 +365,7 @@ def test_a_fault_of_the_overlay_is_told_at_its_place(world):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--division", "closed"], "compliance tests"),
+        (["--division", "network"], "network division"),
         (["--submitter", "../x"], "cannot be the name of a submitter"),
         (["--system-name", ".x"], "cannot be the name of a system"),
         (["--round", "v4.1"], "no tree of round v4.1"),

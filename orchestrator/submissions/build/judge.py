@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.compliance import MODE as COMPLIANCE
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results.loadgen import ACCURACY, DETAIL, SUMMARY
 from orchestrator.submissions.build.accuracy import missing_metrics
+from orchestrator.submissions.build.closed import closed_faults
 from orchestrator.submissions.build.layout import FOLDER_NAME
 
 if TYPE_CHECKING:
@@ -17,10 +19,10 @@ if TYPE_CHECKING:
     from orchestrator.facts.rounds import ModelRules, RoundRules
     from orchestrator.submissions.build.evidence import Evidence
 
-LOGS = {"performance": (SUMMARY, DETAIL), "accuracy": (SUMMARY, DETAIL, ACCURACY)}
-"""What a test of each mode puts into a tree."""
-OTHER_ROUND, NO_MODEL, SHORT, NOT_VALID, NOT_WHOLE, ENDPOINT = (
-    "other-round", "no-model", "short", "not-valid", "not-whole", "endpoint",
+LOGS = {"performance": (SUMMARY, DETAIL), "accuracy": (SUMMARY, DETAIL, ACCURACY), COMPLIANCE: (SUMMARY, DETAIL)}
+"""The logs of LoadGen that a test of each mode must have."""
+OTHER_ROUND, NO_MODEL, SHORT, NOT_VALID, NOT_WHOLE, ENDPOINT, NOT_CLOSED = (
+    "other-round", "no-model", "short", "not-valid", "not-whole", "endpoint", "not-closed",
 )  # fmt: skip
 
 
@@ -41,18 +43,27 @@ class Judgement:
     remarks: tuple[str, ...] = ()
 
 
-def judge(found: Evidence, rules: RoundRules, *, short: bool = False) -> Judgement:
-    """A run against the rules of the open division of a round; ``short`` takes tests that are too short, and tells."""
+def judge(found: Evidence, rules: RoundRules, *, short: bool = False, closed: bool = False) -> Judgement:
+    """A run against the rules of a division of a round; ``short`` takes tests that are too short, and tells.
+
+    What the open division takes and tells because the checker refuses it, the closed one does not take.
+    """
     model = rules.models.get(found.record.stands_for)
     refusals = [*_general(found, rules, model), *_verdict(found)]
     remarks = list(_remarks(found))
-    if model is not None and found.loadgen is not None:
+    if model is not None and closed:
+        refusals += [Refusal(id=NOT_CLOSED, why=why) for why in closed_faults(found, rules, model)]
+    if model is not None and found.loadgen is not None and found.record.mode != COMPLIANCE:
         too_short = tuple(_too_short(found, rules.name, model))
         if short:
             remarks += [one.why for one in too_short]
         else:
             refusals += too_short
-        remarks += _complaints(found, rules.name, model)
+        for refused, why in _complaints(found, rules, model):
+            if refused and closed:
+                refusals.append(Refusal(id=NOT_CLOSED, why=why))
+            else:
+                remarks.append(why)
     return Judgement(refusals=tuple(refusals), remarks=tuple(remarks))
 
 
@@ -129,12 +140,12 @@ def _remarks(found: Evidence) -> Iterator[str]:
         yield "; ".join(found.summary.reasons) or "its accuracy is below its goal"
 
 
-def _complaints(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
-    """What the checker of the round says of a workload that is not the model which it stands for."""
+def _complaints(found: Evidence, rules: RoundRules, model: ModelRules) -> Iterator[tuple[bool, str]]:
+    """What the round's checker says of a workload that is not the model which it stands for, and whether it refuses."""
     if found.record.mode == "performance":
-        yield from _loaded(found, round_name, model)
+        yield from _loaded(found, rules.name, model)
     else:
-        yield from _data_and_metric(found, round_name, model)
+        yield from _data_and_metric(found, rules, model)
 
 
 def category_remark(model: ModelRules, system_type: str) -> str:
@@ -146,23 +157,23 @@ def category_remark(model: ModelRules, system_type: str) -> str:
     return f"{model.name} is of {others}, and the system is {system_type}: the checker refuses it"
 
 
-def _loaded(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
+def _loaded(found: Evidence, round_name: str, model: ModelRules) -> Iterator[tuple[bool, str]]:
     loaded = found.loadgen.effective.get("performance_sample_count") if found.loadgen else None
     if isinstance(loaded, int) and loaded < model.performance_samples:
-        yield (
-            f"LoadGen kept {loaded:,} samples loaded, and {round_name} asks for {model.performance_samples:,} of "
-            f"{model.name}: the checker refuses it"
-        )
+        asked = f"{round_name} asks for {model.performance_samples:,} of {model.name}"
+        yield True, f"LoadGen kept {loaded:,} samples loaded, and {asked}: the checker refuses it"
 
 
-def _data_and_metric(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
+def _data_and_metric(found: Evidence, rules: RoundRules, model: ModelRules) -> Iterator[tuple[bool, str]]:
     total = found.loadgen.total_samples if found.loadgen else None
     wanted = model.accuracy_samples_in.get(found.record.scenario, model.accuracy_samples or model.dataset_samples)
     if total is not None and wanted is not None and total != wanted:
-        yield f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {round_name}: its checker objects"
+        why = f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {rules.name}: its checker objects"
+        yield rules.checker.answer("accuracy-samples") == "refuse", why
     lacking = missing_metrics(model.accuracy_of(found.record.scenario), found.summary.accuracies)
     if lacking:
+        names = ", ".join(lacking)
         yield (
-            f"its accuracy is no {', '.join(lacking)}, by which {model.name} is judged: the checker finds none, and "
-            "refuses it"
+            True,
+            f"its accuracy is no {names}, by which {model.name} is judged: the checker finds none, and refuses it",
         )
