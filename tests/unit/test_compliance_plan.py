@@ -264,7 +264,7 @@ def test_everything_that_a_named_round_asks_is_as_before(called):
     ("division", "names"),
     [
         ("closed", ["accuracy", "accuracy", "performance", "performance", "test01", "test04", "test01", "test04"]),
-        ("open", ["accuracy", "performance", "performance"]),
+        ("open", ["accuracy", "accuracy", "performance", "performance"]),
     ],
 )
 def test_with_everything_else_the_division_that_is_named_decides(called, division, names):

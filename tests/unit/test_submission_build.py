@@ -293,6 +293,13 @@ def test_an_accuracy_below_its_goal_stands_in_the_open_division_and_is_told(worl
     assert any("is below" in remark for remark in result["remarks"])
 
 
+def test_a_limit_on_latency_that_is_longer_than_the_model_s_is_told(world):
+    world.pair(scenario="Server")
+    (result,) = world.document()["results"]
+    said = "LoadGen's limit on latency was 20 ms, and v5.1 asks for 15 of resnet: the checker refuses it"
+    assert said in result["remarks"]
+
+
 def test_changed_rules_are_told(world):
     world.pair(changed_rules=("accuracy.factor=0 (0.99 in the recipe)",))
     (result,) = world.document()["results"]

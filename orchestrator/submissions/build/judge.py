@@ -12,6 +12,7 @@ from orchestrator.results.loadgen import ACCURACY, DETAIL, SUMMARY
 from orchestrator.submissions.build.accuracy import missing_metrics
 from orchestrator.submissions.build.closed import closed_faults
 from orchestrator.submissions.build.layout import FOLDER_NAME
+from orchestrator.submissions.figures import NS_IN_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,6 +145,7 @@ def _complaints(found: Evidence, rules: RoundRules, model: ModelRules) -> Iterat
     """What the round's checker says of a workload that is not the model which it stands for, and whether it refuses."""
     if found.record.mode == "performance":
         yield from _loaded(found, rules.name, model)
+        yield from ((True, f"{why}: the checker refuses it") for why in _too_slow(found, rules.name, model))
     else:
         yield from _data_and_metric(found, rules, model)
 
@@ -164,12 +166,33 @@ def _loaded(found: Evidence, round_name: str, model: ModelRules) -> Iterator[tup
         yield True, f"LoadGen kept {loaded:,} samples loaded, and {asked}: the checker refuses it"
 
 
+def _too_slow(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
+    """Limits on latency that are the workload's own, and longer than those of the model."""
+    limit, result = model.limits.get(found.record.scenario), found.loadgen
+    if limit is None or result is None:
+        return
+    held = result.effective.get("target_latency_ns")
+    if (
+        not result.token_latency_ns
+        and limit.latency_ms
+        and isinstance(held, int)
+        and held > limit.latency_ms * NS_IN_MS
+    ):
+        asked = f"{round_name} asks for {limit.latency_ms:g} of {model.name}"
+        yield f"LoadGen's limit on latency was {held / NS_IN_MS:g} ms, and {asked}"
+    for name, most in (("ttft", limit.ttft_ms), ("tpot", limit.tpot_ms)):
+        value = result.token_latency_ns.get(name, {}).get("p99")
+        if most is not None and value is not None and value >= most * NS_IN_MS:
+            yield f"its {name} (p99) is {value / NS_IN_MS:,.1f} ms, and {round_name} asks for {most:g} of {model.name}"
+
+
 def _data_and_metric(found: Evidence, rules: RoundRules, model: ModelRules) -> Iterator[tuple[bool, str]]:
     total = found.loadgen.total_samples if found.loadgen else None
     wanted = model.accuracy_samples_in.get(found.record.scenario, model.accuracy_samples or model.dataset_samples)
     if total is not None and wanted is not None and total != wanted:
-        why = f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {rules.name}: its checker objects"
-        yield rules.checker.answer("accuracy-samples") == "refuse", why
+        refused = rules.checker.answer("accuracy-samples") == "refuse"
+        why = f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {rules.name}: its checker"
+        yield refused, f"{why} {'refuses it' if refused else 'objects'}"
     lacking = missing_metrics(model.accuracy_of(found.record.scenario), found.summary.accuracies)
     if lacking:
         names = ", ".join(lacking)
