@@ -18,6 +18,7 @@ from orchestrator.host.files import sha256_file
 from orchestrator.results.measure import measure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from orchestrator.facts.rounds import RoundRules
@@ -77,6 +78,7 @@ def add_test(
     case: str = "",
     seconds: int = 600,
     data_samples: int = SAMPLES,
+    latency_ms: int = 20,
     accuracy_entries: int = 0,
     right: int = RIGHT,
     test: str = "",
@@ -96,12 +98,10 @@ def add_test(
     for source in sorted((LOGS / case).iterdir()):
         shutil.copy(source, folder)
     detail = folder / "mlperf_log_detail.txt"
-    text = _of_round(detail.read_text(), rules, scenario, seconds)
-    detail.write_text(
-        text.replace(
-            f'"qsl_reported_total_count", "value": {SAMPLES}', f'"qsl_reported_total_count", "value": {data_samples}'
-        )
-    )
+    more = {"qsl_reported_total_count": data_samples}
+    if scenario == "Server":
+        more["effective_target_latency_ns"] = latency_ms * 10**6
+    detail.write_text(_of_round(detail.read_text(), rules, scenario, seconds, more))
     for name in changes["compliance"].files if test else ():
         _leave(folder, f"{FOLDER}/{test}/{name}", said)
     if accuracy_entries:
@@ -185,10 +185,10 @@ def _record(
     return replace(first, **{**values, **changes})
 
 
-def _of_round(text: str, rules: RoundRules, scenario: str, seconds: int) -> str:
+def _of_round(text: str, rules: RoundRules, scenario: str, seconds: int, more: Mapping[str, object]) -> str:
     """A detail log with a round's seeds, and lengths that it takes."""
     values: dict[str, object] = {f"effective_{name}": value for name, value in rules.seeds.items()}
-    values |= {"effective_min_duration_ms": seconds * 1000, "effective_performance_sample_count": 1024}
+    values |= {"effective_min_duration_ms": seconds * 1000, "effective_performance_sample_count": 1024, **more}
     values |= {"effective_scenario": json.dumps(scenario if scenario != "Interactive" else "Server")}
     if scenario == "Offline":
         values["effective_samples_per_query"] = 24576 if seconds >= 600 else 100

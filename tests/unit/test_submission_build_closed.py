@@ -175,6 +175,12 @@ def test_scenarios_without_which_none_is_taken_are_named(world):
     ]
 
 
+def test_a_scenario_that_no_system_of_its_category_shows_is_told(world):
+    add(world, scenario="Server", latency_ms=15)
+    (result,) = closed(world)["results"]
+    assert "no system of edge shows Server of resnet: the checker refuses it" in result["remarks"]
+
+
 def test_a_verdict_that_was_edited_is_not_believed(world):
     _, (test01, _) = add(world, said="TEST FAIL")
     for path in (test01 / "compliance" / "TEST01").glob("verify_*"):

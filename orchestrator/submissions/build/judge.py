@@ -150,10 +150,13 @@ def _complaints(found: Evidence, rules: RoundRules, model: ModelRules) -> Iterat
         yield from _data_and_metric(found, rules, model)
 
 
-def category_remark(model: ModelRules, system_type: str) -> str:
-    """What to tell of a model that no system of a type shows; empty where one does."""
+def category_remark(model: ModelRules, system_type: str, scenario: str = "") -> str:
+    """What to tell of a model that no system of a type shows, or not in a ``scenario``; empty where one does."""
     category = "datacenter-edge" if "," in system_type else system_type
-    if category not in model.scenarios or model.scenarios[category].all:
+    shown = model.scenarios[category].all if category in model.scenarios else ()
+    if shown and scenario and scenario not in shown:
+        return f"no system of {system_type} shows {scenario} of {model.name}: the checker refuses it"
+    if shown or category not in model.scenarios:
         return ""
     others = ", ".join(model.categories) or "no category"
     return f"{model.name} is of {others}, and the system is {system_type}: the checker refuses it"

@@ -97,7 +97,8 @@ def plan_tree(choice: Choice, rules: RoundRules, overlay: SubmissionOverlay, req
         benchmark = pair.record.benchmark
         measurements = measurements_document(pair, overlay.measurement_fields(benchmark))
         _add_unsaid(unknown, "measurements", benchmark, unsaid(measurements, fields.measurements))
-        remark = category_remark(rules.models[pair.record.stands_for], str(systems[path]["system_type"]))
+        model, scenario = rules.models[pair.record.stands_for], place.scenario if request.closed else ""
+        remark = category_remark(model, str(systems[path]["system_type"]), scenario)
         results.append(_result(pair, place, rules, layout, measurements, remark))
     return TreePlan(
         division=request.division,
