@@ -317,7 +317,7 @@ def test_test06_of_a_model_that_writes_is_told_its_scenario(called):
             "(--division closed) cannot be had of an endpoint",
         ),
         (("bert-plumbing", "-m", "compliance"), "no-compliance-test", "stands for no model of a round"),
-        (("image-fashion", "-m", "compliance", "--find"), "", "--mode says compliance only"),
+        (("image-fashion", "-m", "compliance", "--find"), "", "--find and --mode compliance exclude each other"),
         (("image-fashion", "--division", "opne"), "unknown-division", "did you mean `open`"),
     ],
 )

@@ -159,7 +159,7 @@ def checked(request: RunRequest) -> RunRequest:
     check_endpoint(request)
     parse(request.devices)
     _ = request.min_duration_ms, request.timeout_s  # refuse what is no time
-    if request.find and request.mode in {"accuracy", COMPLIANCE}:
+    if request.find and request.mode == "accuracy":
         hint = "leave --mode out"
         raise UsageError(f"--find measures performance, and --mode says {request.mode} only", hint=hint)
     _check_compliance(request)
