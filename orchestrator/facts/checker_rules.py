@@ -32,8 +32,10 @@ Check = Literal[
     "accuracy-extras",
     "accuracy-samples",
     "accuracy-errors",
+    "open-accuracy",
     "performance-files",
     "validity",
+    "validity-tokens",
     "loadgen-errors",
     "seeds",
     "early-stopping",
@@ -140,6 +142,15 @@ class Inferred(NamedTuple):
     """The one that was run."""
 
 
+class EqualIssue(NamedTuple):
+    """How the checker sees that samples were issued equally often, of the models that have to."""
+
+    divisions: tuple[str, ...] = ()
+    """Those in which it looks."""
+    conf_files: tuple[str, ...] = ()
+    """Files of the measurements of which one has to set it; the log says it where there is no name."""
+
+
 class Endpoints(NamedTuple):
     """Results of MLCommons' endpoints client instead of LoadGen."""
 
@@ -174,6 +185,8 @@ class CheckerRules:
     """Of the summary."""
     units: Mapping[str, str] = field(default_factory=dict)
     """By scenario; a model may have its own."""
+    units_by: Literal["folder", "model"] = "model"
+    """Whose own: those of the model that the folder is called as, or of the one that it is of."""
     power_units: Mapping[str, str] = field(default_factory=dict)
     result_keys: Mapping[str, str] = field(default_factory=dict)
     """By the scenario that LoadGen ran, the key of its detail log that is the result; a model may have its own."""
@@ -188,6 +201,9 @@ class CheckerRules:
     """Other names of models."""
     guesses: Mapping[str, str] = field(default_factory=dict)
     """Part of a folder's name → model, the first that fits, where nothing else says which model it is."""
+    equal_issue: EqualIssue = field(default_factory=EqualIssue)
+    token_limits: tuple[str, ...] = ()
+    """Scenarios in which the latencies of tokens are limited; the streams are held to Server's."""
     tests: Mapping[str, ComplianceFiles] = field(default_factory=dict)
     endpoints: Endpoints = field(default_factory=Endpoints)
     delta_percent: float = 0

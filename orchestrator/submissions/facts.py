@@ -100,6 +100,8 @@ class MeasurementFacts:
     code: str
     """The folder of the implementation's code."""
     code_there: bool
+    equal_issue: bool | None = None
+    """Whether LoadGen's configuration there sets equal issue; None where the round does not look there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from orchestrator.submissions.facts import (
     Unread,
 )
 from orchestrator.submissions.figures import OF_ACCURACY
+from orchestrator.submissions.loadgen_conf import conf_name, number_set
 from orchestrator.submissions.places import before, filled, model_of, scenario_of
 from orchestrator.submissions.power import gather_power
 from orchestrator.submissions.tree import Folder
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.submissions.tree import Tree
 
 DETAIL = "mlperf_log_detail.txt"
+EQUAL_ISSUE = "sample_concatenate_permutation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,24 @@ def _measurements(source: Source, where: Mapping[str, str]) -> MeasurementFacts:
         description=description,
         code=code,
         code_there=there,
+        equal_issue=_conf_equal_issue(source, path, where),
     )
+
+
+def _conf_equal_issue(source: Source, path: str, where: Mapping[str, str]) -> bool | None:
+    """What the last of the round's files says that says something; False where none does."""
+    files = source.rules.checker.equal_issue.conf_files
+    if not files:
+        return None
+    equal = False
+    folder, model = source.folder(path), source.rules.models.get(where["model"])
+    if folder is None or model is None or not model.submission.equal_issue:
+        return False
+    for name in files:
+        text = source.reader.text(folder.below(name)) if name in folder.files else ""
+        said = number_set(text, conf_name(model.name), where["scenario"], EQUAL_ISSUE) if isinstance(text, str) else None
+        equal = equal if said is None else said == 1
+    return equal
 
 
 def code_place(source: Source, where: Mapping[str, str]) -> tuple[str, bool]:

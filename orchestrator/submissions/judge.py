@@ -136,12 +136,14 @@ def _judge_result(result: ResultFacts, model: ModelRules, book: Rulebook) -> _Pa
 def _run(result: ResultFacts, model: ModelRules, book: Rulebook) -> list[Finding]:
     if result.run.files is None:  # told by the rule of files
         return []
-    return findings_of(RUN_RULES, RunCase(result.run, result.system, model, result.scenario), book)
+    case = RunCase(result.run, result.system, model, result.scenario, result.measurements.equal_issue)
+    return findings_of(RUN_RULES, case, book)
 
 
 def _accuracy(result: ResultFacts, book: Rulebook) -> Iterator[Finding]:
     """In the open division any accuracy is taken, once there is one; what is wrong is for reading then."""
-    taken = not result.closed and bool(judged(result, book).figures)
+    shown = bool(judged(result, book).figures) or (book.as_official and book.checker.answer("open-accuracy") == "skip")
+    taken = not result.closed and shown
     for found in findings_of(ACCURACY_RULES, result, book):
         if taken and found.rule not in FILE_RULES:
             yield found._replace(level="warning", official="tell")

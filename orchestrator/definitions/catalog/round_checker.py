@@ -8,6 +8,7 @@ from orchestrator.facts.checker_rules import (
     CheckerRules,
     ComplianceFiles,
     Endpoints,
+    EqualIssue,
     Fields,
     Files,
     Inferred,
@@ -29,6 +30,7 @@ PARTS: dict[str, Callable[..., Any]] = {
     "limits": Limits,
     "fields": Fields,
     "endpoints": Endpoints,
+    "equal_issue": EqualIssue,
 }
 """Fields that have fields."""
 

@@ -6,7 +6,7 @@ the one before, whole. `facts.checker_rules` says what the fields mean.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -120,6 +120,15 @@ class InferredResult(Strict):
     run: RuleScenario
 
 
+class EqualIssueRules(Strict):
+    """How the checker sees that samples were issued equally often, of models with `equal_issue`."""
+
+    divisions: tuple[Key, ...] | None = None
+    """Those in which it looks."""
+    conf_files: tuple[FileName, ...] | None = None
+    """Files of the measurements of which one has to set it, in place of LoadGen's log."""
+
+
 class EndpointsResults(Strict):
     """Results of MLCommons' endpoints client instead of LoadGen."""
 
@@ -152,6 +161,8 @@ class Checker(Strict):
     columns: tuple[Key, ...] | None = None
     """Of the summary."""
     units: ByScenario | None = None
+    units_by: Literal["folder", "model"] | None = None
+    """Whether a model's own units are looked for by the folder's name, or by the model that it is of."""
     power_units: ByScenario | None = None
     result_keys: KeyByScenario | None = None
     """The key of LoadGen's detail log that is the result of a scenario; of Interactive without one it is Server's."""
@@ -166,6 +177,9 @@ class Checker(Strict):
     """Another name of a model → the checker's."""
     guesses: dict[FileName, FileName] | None = None
     """Part of a folder's name → model, the first that fits, where nothing else says which model it is."""
+    equal_issue: EqualIssueRules | None = None
+    token_limits: tuple[RuleScenario, ...] | None = None
+    """Scenarios in which the latencies of tokens are limited; the streams are held to Server's."""
     tests: dict[Key, ComplianceFolder] | None = None
     endpoints: EndpointsResults | None = None
     delta_percent: Percent | None = None
