@@ -142,6 +142,17 @@ class Inferred(NamedTuple):
     """The one that was run."""
 
 
+class PowerSession(NamedTuple):
+    """What the checker accepts of a session of the power client."""
+
+    clients: tuple[str, ...] = ()
+    """Beginnings of the sha256 of the lists of sources (JSON, sorted) of the clients that MLCommons accepts."""
+    ptdaemon: tuple[str, ...] = ()
+    """Versions."""
+    amperes_reset: tuple[int, ...] = ()
+    """Which commands for the range of amperes may be the one that puts it back, from 1."""
+
+
 class EqualIssue(NamedTuple):
     """How the checker sees that samples were issued equally often, of the models that have to."""
 
@@ -188,6 +199,7 @@ class CheckerRules:
     units_by: Literal["folder", "model"] = "model"
     """Whose own: those of the model that the folder is called as, or of the one that it is of."""
     power_units: Mapping[str, str] = field(default_factory=dict)
+    power_session: PowerSession = field(default_factory=PowerSession)
     result_keys: Mapping[str, str] = field(default_factory=dict)
     """By the scenario that LoadGen ran, the key of its detail log that is the result; a model may have its own."""
     accuracy_lines: Mapping[str, str] = field(default_factory=dict)

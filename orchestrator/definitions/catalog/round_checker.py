@@ -14,6 +14,7 @@ from orchestrator.facts.checker_rules import (
     Inferred,
     Layout,
     Limits,
+    PowerSession,
     Program,
 )
 
@@ -31,6 +32,7 @@ PARTS: dict[str, Callable[..., Any]] = {
     "fields": Fields,
     "endpoints": Endpoints,
     "equal_issue": EqualIssue,
+    "power_session": PowerSession,
 }
 """Fields that have fields."""
 

@@ -120,6 +120,17 @@ class InferredResult(Strict):
     run: RuleScenario
 
 
+class PowerSessionRules(Strict):
+    """What the checker accepts of a session of MLCommons' power client."""
+
+    clients: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16,64}\Z")], ...] | None = None
+    """Beginnings of the sha256 of the lists of sources (as JSON, sorted) of the clients that it accepts."""
+    ptdaemon: tuple[Label, ...] | None = None
+    """Versions of PTDaemon."""
+    amperes_reset: tuple[Annotated[int, Field(gt=0)], ...] | None = None
+    """Which commands for the range of amperes may be the one that puts it back, from 1."""
+
+
 class EqualIssueRules(Strict):
     """How the checker sees that samples were issued equally often, of models with `equal_issue`."""
 
@@ -164,6 +175,7 @@ class Checker(Strict):
     units_by: Literal["folder", "model"] | None = None
     """Whether a model's own units are looked for by the folder's name, or by the model that it is of."""
     power_units: ByScenario | None = None
+    power_session: PowerSessionRules | None = None
     result_keys: KeyByScenario | None = None
     """The key of LoadGen's detail log that is the result of a scenario; of Interactive without one it is Server's."""
     accuracy_lines: AccuracyLines | None = None
