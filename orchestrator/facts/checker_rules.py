@@ -204,6 +204,8 @@ class CheckerRules:
     """By the scenario that LoadGen ran, the key of its detail log that is the result; a model may have its own."""
     accuracy_lines: Mapping[str, str] = field(default_factory=dict)
     """By metric, a pattern (`facts.patterns`) of a line of `accuracy.txt`, from its start; the value is its group."""
+    accuracy_column: Literal["number", "named"] = "named"
+    """How the summary has it: the last figure alone, which is all that counts then, or each with its metric."""
     forgiven_errors: tuple[str, ...] = ()
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[Inferred, ...] = ()

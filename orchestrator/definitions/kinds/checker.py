@@ -180,6 +180,8 @@ class Checker(Strict):
     """The key of LoadGen's detail log that is the result of a scenario; of Interactive without one it is Server's."""
     accuracy_lines: AccuracyLines | None = None
     """By metric, how its line of `accuracy.txt` reads from the beginning; the group is the value."""
+    accuracy_column: Literal["number", "named"] | None = None
+    """How the summary has the accuracy: the last figure alone, which is all that counts then, or each with its name."""
     forgiven_errors: tuple[Label, ...] | None = None
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[InferredResult, ...] | None = None
