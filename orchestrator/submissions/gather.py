@@ -18,7 +18,7 @@ from orchestrator.submissions.facts import (
     TestFacts,
     Unread,
 )
-from orchestrator.submissions.figures import OF_ACCURACY
+from orchestrator.submissions.figures import OF_ACCURACY, OF_RANGING
 from orchestrator.submissions.loadgen_conf import conf_name, number_set
 from orchestrator.submissions.places import before, filled, model_of, scenario_of
 from orchestrator.submissions.power import gather_power
@@ -104,20 +104,21 @@ def _result(source: Source, system: SystemFacts, folder: Folder, model: str, whe
     )
 
 
-def gather_run(source: Source, folder: Folder, *names: str) -> RunFacts:
-    """The folder of a performance test."""
+def gather_run(source: Source, folder: Folder, *names: str, wanted: frozenset[bytes] | None = None) -> RunFacts:
+    """The folder of a performance test; ``wanted`` are the keys of its log, where not all are."""
     found = folder.at(*names)
     path = "/".join((folder.path, *names))
     if found is None:
         return RunFacts(path=path, files=None, log=NOT_THERE)
-    return RunFacts(path=path, files=tuple(found.files), log=_detail(source, found))
+    return RunFacts(path=path, files=tuple(found.files), log=_detail(source, found, wanted))
 
 
 def _power(source: Source, folder: Folder, testing: RunFacts) -> PowerFacts | None:
     performance, power = folder.at("performance"), folder.at("performance", "power")
     if performance is None or power is None:
         return None
-    return gather_power(source, performance, power, testing, gather_run(source, performance, "ranging"))
+    ranging = gather_run(source, performance, "ranging", wanted=OF_RANGING)
+    return gather_power(source, performance, power, testing, ranging)
 
 
 def _detail(source: Source, folder: Folder, wanted: frozenset[bytes] | None = None) -> DetailLog | Unread:
