@@ -33,6 +33,8 @@ _BASE_KEYS = (
 
 OF_ACCURACY = frozenset((b"qsl_reported_total_count", b"num_errors"))
 """The keys of the detail log of an accuracy test that a rule asks for."""
+OF_RANGING = frozenset((b"power_begin", b"power_end"))
+"""The same of a ranging run."""
 
 
 class Figure(NamedTuple):
