@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orchestrator.operations.context import Context
+    from orchestrator.submissions.findings import Finding, Rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,16 @@ class SubmissionCheck:
     checked: Checked
 
     @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything that was found, of whatever level."""
+        return self.checked.findings
+
+    @property
+    def rules(self) -> tuple[Rule[Any], ...]:
+        """Every rule that was looked at, and a finding can be of."""
+        return ALL_RULES
+
+    @property
     def good(self) -> bool:
         """Whether nothing would be refused."""
         return self.checked.good
@@ -63,7 +74,7 @@ class SubmissionCheck:
 
     def by_rule(self) -> dict[str, int]:
         """How often each rule is broken, the most frequent first."""
-        return dict(Counter(found.rule for found in self.checked.findings).most_common())
+        return dict(Counter(found.rule for found in self.findings).most_common())
 
     def document(self) -> dict[str, Any]:
         """Its JSON."""
@@ -79,7 +90,7 @@ class SubmissionCheck:
             "rows": len(checked.rows),
             "refused": list(checked.refused),
             "rules": self.by_rule(),
-            "findings": [found.document() for found in checked.findings],
+            "findings": [found.document() for found in self.findings],
         }
 
 
