@@ -102,25 +102,8 @@ def check_submission(context: Context, request: CheckRequest) -> SubmissionCheck
             `no-tree`, where there is no folder; `no-submitter`.
         NothingSelectedError: `no-results`.
     """
-    rules = context.catalog.round_rules(request.round)
-    if not rules.checker.divisions:
-        able = [name for name in round_names(context.catalog) if context.catalog.round_rules(name).checker.divisions]
-        raise UsageError(
-            f"{rules.name} does not say what its submissions look like",
-            hint=f"rounds that do: {', '.join(able)}",
-            slug="no-checker-rules",
-        )
-    known = {rule.id for rule in ALL_RULES} | set(CHECKS)
-    for name in request.skip:
-        if name not in known:
-            raise UsageError(f"there is no rule `{name}`", hint=near(name, known), slug="unknown-rule")
-    if not request.tree.is_dir():
-        raise UsageError(
-            f"there is no folder {request.tree}",
-            hint="name the folder that holds the divisions (closed/, open/)",
-            slug="no-tree",
-        )
-    book = Rulebook(rules, as_official=request.as_official, ignored=frozenset(request.skip))
+    book = rulebook_of(context, request.round, request.tree, skip=request.skip, as_official=request.as_official)
+    rules = book.round
     _require_submitter(request, rules.checker.divisions)
     processes = request.processes or len(os.sched_getaffinity(0))
     kept = Kept(cache_home() / "submissions", request.tree, book) if request.cache else None
@@ -132,6 +115,34 @@ def check_submission(context: Context, request: CheckRequest) -> SubmissionCheck
             slug="no-results",
         )
     return SubmissionCheck(request=request, checked=checked)
+
+
+def rulebook_of(
+    context: Context, round_name: str, tree: Path, *, skip: tuple[str, ...] = (), as_official: bool = False
+) -> Rulebook:
+    """The rules by which a tree is looked at.
+
+    Raises `UsageError`: `unknown-round`, `no-checker-rules`, `unknown-rule`, `no-tree`.
+    """
+    rules = context.catalog.round_rules(round_name)
+    if not rules.checker.divisions:
+        able = [name for name in round_names(context.catalog) if context.catalog.round_rules(name).checker.divisions]
+        raise UsageError(
+            f"{rules.name} does not say what its submissions look like",
+            hint=f"rounds that do: {', '.join(able)}",
+            slug="no-checker-rules",
+        )
+    known = {rule.id for rule in ALL_RULES} | set(CHECKS)
+    for name in skip:
+        if name not in known:
+            raise UsageError(f"there is no rule `{name}`", hint=near(name, known), slug="unknown-rule")
+    if not tree.is_dir():
+        raise UsageError(
+            f"there is no folder {tree}",
+            hint="name the folder that holds the divisions (closed/, open/)",
+            slug="no-tree",
+        )
+    return Rulebook(rules, as_official=as_official, ignored=frozenset(skip))
 
 
 def _require_submitter(request: CheckRequest, divisions: tuple[str, ...]) -> None:

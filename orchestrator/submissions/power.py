@@ -78,6 +78,7 @@ def _samples(source: Source, run: RunFacts) -> PowerSample:
     begin, end = (_order(moment.strftime(CLOCK)) for moment in window)
     watts: list[float] = []
     factors: list[float] = []
+    first = last = 0
     for number, line in enumerate(text.splitlines(), 1):
         if not line.startswith("Time"):
             continue
@@ -90,9 +91,10 @@ def _samples(source: Source, run: RunFacts) -> PowerSample:
             return PowerSample(-1, -1, 0, f"{SPL} has a line {number} that is no sample")
         if value > 0:
             watts.append(value)
+            first, last = first or number, number
         if factor > 0:
             factors.append(factor)
-    return PowerSample(_mean(watts), _mean(factors), len(watts))
+    return PowerSample(_mean(watts), _mean(factors), len(watts), first=first, last=last)
 
 
 def _order(moment: str) -> str:
