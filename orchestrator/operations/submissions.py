@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.definitions.catalog.parts import known_parts
 from orchestrator.definitions.catalog.rounds import near, round_names
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.facts.checker_rules import CHECKS
@@ -15,6 +16,7 @@ from orchestrator.host.replacing import replacing
 from orchestrator.submissions.check import Checked, check_tree
 from orchestrator.submissions.findings import Rulebook
 from orchestrator.submissions.kept import Kept
+from orchestrator.submissions.plausibility.hints import HINTS, hints_of
 from orchestrator.submissions.rows import summary_text
 from orchestrator.submissions.rules import ALL_RULES
 
@@ -50,16 +52,18 @@ class SubmissionCheck:
 
     request: CheckRequest
     checked: Checked
+    hints: tuple[Finding, ...] = ()
+    """What is odd although no rule forbids it."""
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Everything that was found, of whatever level."""
-        return self.checked.findings
+        return (*self.checked.findings, *self.hints)
 
     @property
     def rules(self) -> tuple[Rule[Any], ...]:
         """Every rule that was looked at, and a finding can be of."""
-        return ALL_RULES
+        return (*ALL_RULES, *HINTS)
 
     @property
     def good(self) -> bool:
@@ -114,7 +118,8 @@ def check_submission(context: Context, request: CheckRequest) -> SubmissionCheck
             hint=f"a tree has DIVISION/SUBMITTER/results, and divisions are {', '.join(rules.checker.divisions)}",
             slug="no-results",
         )
-    return SubmissionCheck(request=request, checked=checked)
+    hints = hints_of(checked.columns, checked.rows, known_parts(context.catalog), book)
+    return SubmissionCheck(request=request, checked=checked, hints=hints)
 
 
 def rulebook_of(
@@ -132,7 +137,7 @@ def rulebook_of(
             hint=f"rounds that do: {', '.join(able)}",
             slug="no-checker-rules",
         )
-    known = {rule.id for rule in ALL_RULES} | set(CHECKS)
+    known = {rule.id for rule in (*ALL_RULES, *HINTS)} | set(CHECKS)
     for name in skip:
         if name not in known:
             raise UsageError(f"there is no rule `{name}`", hint=near(name, known), slug="unknown-rule")
