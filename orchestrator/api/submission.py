@@ -62,6 +62,18 @@ def summary(tree: str | os.PathLike[str], *, round: str, **options: Any) -> str:
     return _checked(tree, round, options).summary
 
 
+def explain(tree: str | os.PathLike[str], row: str, *, round: str, **options: Any) -> Document:  # noqa: A002
+    """Where each column of a row comes from, as ``mlorch submission explain --json``.
+
+    ``row`` is its Location, or names of folders on the way there; ``options``: ``as_official``. Raises `UsageError`
+    for an unknown round, row or folder, or a row that may be several.
+    """
+    from orchestrator.operations.submission_explain import ExplainRequest, explain_row
+
+    context = only_context({name: options.pop(name) for name in OF_EVERY_CALL if name in options})
+    return document_of(explain_row(context, request_of(ExplainRequest, options, tree=Path(tree), row=row, round=round)))
+
+
 def _checked(tree: str | os.PathLike[str], round_name: str, options: dict[str, Any]) -> SubmissionCheck:
     from orchestrator.operations.submissions import CheckRequest, check_submission
 

@@ -9,11 +9,13 @@ from orchestrator.commands.groups import LazyCommands
 SUMMARIES = {
     "build": "Build the tree of a round from results.",
     "check": "Check a tree by the rules of its round.",
+    "explain": "Say from which lines of which files a row comes.",
     "summary": "Write the summary of a tree as CSV.",
 }
 MODULES = {
     "build": "submission_build",
     "check": "submission_check:check",
+    "explain": "submission_explain",
     "summary": "submission_check:summary",
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands.common import context_for, counted, json_option, recipes_option
+from orchestrator.commands.common import context_for, json_option, recipes_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +44,8 @@ def check_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("check")
 @click.option("--csv", "csv", type=click.Path(path_type=Path, dir_okay=False), help="Write the summary there.")
 @click.option(
-    "--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True,
-    help="How the findings are written; json is --json.",
+    "--format", "form", type=click.Choice(("text", "json", "sarif", "github")), default="text", show_default=True,
+    help="How the findings are written: for people, as --json, as SARIF 2.1.0, as annotations of GitHub Actions.",
 )  # fmt: skip
 @check_options
 def check(csv: Path | None, form: str, recipes: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
@@ -53,17 +53,16 @@ def check(csv: Path | None, form: str, recipes: tuple[str, ...], *, as_json: boo
 
     Says every rule that something breaks, where, and what to do. Exit status 1 when something would be refused.
     """
+    from orchestrator.commands.submission_check_view import show
     from orchestrator.console import Console
     from orchestrator.operations.submissions import write_summary
 
-    console = Console(quiet=as_json or form == "json")
+    form = "json" if as_json else form
+    console = Console(quiet=form in {"json", "sarif"})
     found = _checked(console, recipes, **options)
     if csv is not None:
         write_summary(found, csv)
-    if console.quiet:
-        console.document(found.document())
-    else:
-        _show(console, found)
+    show(console, found, form)
     return 0 if found.good else 1
 
 
@@ -77,6 +76,7 @@ def summary(csv: Path, recipes: tuple[str, ...], *, as_json: bool, **options: An
 
     The columns are those of the round's official checker. Exit status 1 when something would be refused.
     """
+    from orchestrator.commands.submission_check_view import show_counts
     from orchestrator.console import Console
     from orchestrator.operations.submissions import write_summary
 
@@ -88,7 +88,7 @@ def summary(csv: Path, recipes: tuple[str, ...], *, as_json: bool, **options: An
         document.pop("findings")
         console.document({**document, "csv": str(csv)})
     else:
-        _show_counts(console, found)
+        show_counts(console, found)
     return 0 if found.good else 1
 
 
@@ -97,28 +97,3 @@ def _checked(console: Console, recipes: tuple[str, ...], **options: Any) -> Subm
 
     request = CheckRequest(round=options.pop("round_name"), **options)
     return check_submission(context_for(console, recipes), request)
-
-
-def _show(console: Console, found: SubmissionCheck) -> None:
-    for finding in found.checked.findings:
-        console.result(f"{finding.path or '.'}: {finding.level}: {finding.message} [{finding.rule}]")
-        if finding.hint:
-            console.result(f"  = help: {finding.hint}")
-    if found.checked.refused:
-        console.result()
-        console.result("would be refused:")
-        for path in found.checked.refused:
-            console.result(f"  {path or '(everything)'}")
-    console.result()
-    _show_counts(console, found)
-
-
-def _show_counts(console: Console, found: SubmissionCheck) -> None:
-    checked = found.checked
-    errors = sum(finding.level == "error" for finding in checked.findings)
-    warnings = len(checked.findings) - errors
-    verdict = "nothing would be refused" if found.good else f"{len(checked.refused):,} would be refused"
-    console.result(
-        f"{checked.round}: {checked.results:,} results, {len(checked.rows):,} rows, "
-        f"{counted(errors, 'error')}, {counted(warnings, 'warning')}: {verdict}"
-    )

@@ -79,25 +79,28 @@ def _samples(source: Source, run: RunFacts) -> PowerSample:
     if isinstance(text, Unread):
         return PowerSample(-1, 0, f"{SPL} {text.why}")
     try:
-        watts = [value for value in _watts_within(text, window) if value > 0]
+        found = [each for each in _watts_within(text, window) if each[1] > 0]
     except _NoSampleError as error:
         return PowerSample(-1, 0, f"{SPL} has a line {error} that is no sample")
-    return PowerSample(sum(watts) / len(watts) if watts else -1, len(watts))
+    if not found:
+        return PowerSample(-1, 0)
+    mean = sum([watts for _, watts in found]) / len(found)
+    return PowerSample(mean, len(found), first=found[0][0], last=found[-1][0])
 
 
 class _NoSampleError(ValueError):
     """A line that is no sample, by its number."""
 
 
-def _watts_within(text: str, window: Window) -> list[float]:
-    """The watts of the samples within a test."""
+def _watts_within(text: str, window: Window) -> list[tuple[int, float]]:
+    """The samples within a test: the number of each one's line, from 1, and its watts."""
     begin, end = (moment.strftime(CLOCK) for moment in window)
-    found = [line.split(",", 4) for line in text.splitlines() if line.startswith("Time,")]
+    found = [(at, line.split(",", 4)) for at, line in enumerate(text.splitlines(), 1) if line.startswith("Time,")]
     year = begin[6:10]
     try:
-        if end[6:10] == year and _usual_moments([parts[1] for parts in found], year):
+        if end[6:10] == year and _usual_moments([parts[1] for _, parts in found], year):
             # Of one year, moments sort as they are written; here with three digits of a second, of strftime six.
-            return [float(parts[3]) for parts in found if begin < parts[1] + "000" < end]
+            return [(at, float(parts[3])) for at, parts in found if begin < parts[1] + "000" < end]
     except (ValueError, IndexError):
         pass
     return list(_watts_line_by_line(text, _order(begin), _order(end)))
@@ -110,14 +113,14 @@ def _usual_moments(moments: list[str], year: str) -> bool:
     return "".join(moments).encode().translate(_AS_ZERO) == _FORM * len(moments)
 
 
-def _watts_line_by_line(text: str, begin: str, end: str) -> Iterator[float]:
+def _watts_line_by_line(text: str, begin: str, end: str) -> Iterator[tuple[int, float]]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line.startswith("Time"):
             continue
         parts = line.split(",", 4)
         try:
             if begin < _order(parts[1]) < end:
-                yield float(parts[3])
+                yield number, float(parts[3])
         except (ValueError, IndexError):
             raise _NoSampleError(number) from None
 

@@ -16,6 +16,7 @@ from orchestrator.definitions.kinds.benchmarks import Benchmark
 from orchestrator.definitions.kinds.harnesses import Harness
 from orchestrator.definitions.kinds.layers import Layer
 from orchestrator.definitions.kinds.lock import AssetLock, LayerLock
+from orchestrator.definitions.kinds.parts import Parts
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.kinds.rounds import Round
 from orchestrator.definitions.kinds.servers import Server
@@ -151,6 +152,9 @@ class Catalog:
 
     def host_checks(self, name: str) -> Entry[HostChecks]:
         return self._get(HostChecks, name)
+
+    def parts(self) -> tuple[Entry[Parts], ...]:
+        return self._all(Parts)
 
     def round(self, name: str) -> Entry[Round]:
         return self._get(Round, name)
