@@ -48,6 +48,11 @@ class CampaignCell:
         return " ".join(filter(None, named)) + (f" #{self.repetition}" if self.repetition > 1 else "")
 
     @property
+    def kind(self) -> tuple[str, str, str]:
+        """What takes about as long: benchmark, scenario and mode."""
+        return (self.value("benchmark"), self.value("scenario"), self.mode)
+
+    @property
     def place(self) -> str:
         """Names the cell by its place in the matrix, whatever its recipe says: 16 hex digits."""
         text = "\0".join(f"{name}={value}" for name, value in sorted(self.axes))

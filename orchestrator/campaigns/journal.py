@@ -28,11 +28,12 @@ LARGEST = 256 * 2**20
 """Bytes of a journal: that of 100,000 cells has 40 MB."""
 _SUM = 16
 _START = "mlorch campaign journal 1"
-OUTCOMES = ("good", "bad", "failed")
+DONE, INVALID, FAILED = "done", "invalid", "failed"
+"""How a cell ends: with a result that counts, with one that does not, with none."""
 
 
 class JournalLine(NamedTuple):
-    """A cell began, or ended: ``outcome`` is empty, ``good``, ``bad`` (a result that does not count) or ``failed``.
+    """A cell began, or ended: ``outcome`` is empty, or how it ended.
 
     ``place`` names its place in the matrix, ``folder`` its folder, which holds its key; ``runs`` are the ids of its
     tests, the one that counts last; ``seconds`` how long it took by a clock that never steps back.

@@ -25,15 +25,21 @@ _ABOUT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCell:
-    """A cell with all that decides its result: ``inputs`` by name, and their hash.
+    """A cell with all that decides its result by name, and the hash of that: what it ``shared`` with others, and its own.
 
     ``obstacle`` says why it cannot be run on this host (a message and a slug); it has no key then.
     """
 
     cell: CampaignCell
     key: str = ""
-    inputs: Mapping[str, str] = field(default_factory=dict)
+    shared: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict)
     obstacle: str = ""
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """All of it."""
+        return {**self.shared, **self.own}
 
     @property
     def folder(self) -> str:
@@ -42,9 +48,9 @@ class PlannedCell:
         return "-".join(part.lower() for part in parts if part)
 
 
-def key_of(inputs: Mapping[str, str]) -> str:
-    """The key of a cell: a sha256 over its named inputs in one canonical form."""
-    form = [SCHEME, sorted(inputs.items())]
+def key_of(shared: str, own: Mapping[str, str]) -> str:
+    """The key of a cell: a sha256 over the `digest` of what it shares with others and its own named inputs."""
+    form = [SCHEME, shared, sorted(own.items())]
     return hashlib.sha256(json.dumps(form, separators=(",", ":"), ensure_ascii=True).encode()).hexdigest()
 
 

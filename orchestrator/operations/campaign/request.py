@@ -8,14 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.campaigns.expand import expand, shard
+from orchestrator.campaigns.folder import has_begun
 from orchestrator.definitions.catalog.check_campaigns import placed_values
 from orchestrator.definitions.catalog.load import load_file
-from orchestrator.definitions.matrix import OPTIONS
+from orchestrator.definitions.matrix import OPTIONS, values_of
+from orchestrator.definitions.yaml import read_document
+from orchestrator.definitions.yaml.nodes import ScalarNode
 from orchestrator.errors import DefinitionError, NothingSelectedError, UsageError
 from orchestrator.facts.scenarios import SCENARIOS
-from orchestrator.operations.run.request import RunRequest, checked, rate_of
+from orchestrator.operations.run.request import RunRequest, rate_of, require_rate
+from orchestrator.plan.run.cells import duration_ms
+from orchestrator.plan.run.devices.choice import parse
+from orchestrator.plan.run.processors import parse_cpus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orchestrator.campaigns.expand import CampaignCell
     from orchestrator.definitions.catalog import Entry
     from orchestrator.definitions.kinds.campaigns import Campaign
@@ -24,7 +32,8 @@ if TYPE_CHECKING:
 FOLDER = "campaigns"
 """Below the folder of results: a folder for each campaign."""
 _SHARD = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,4})")
-_CHECKED_HERE = ("duration", "target_qps", "devices", "cpus", "timeout")
+_LISTED = {"benchmark": "benchmarks", "scenario": "scenarios"}
+"""Axes whose option takes several at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +61,10 @@ def find_campaign(context: Context, request: CampaignRequest) -> Entry[Campaign]
     else:
         entry = context.catalog.campaign(word)
     faults = []
-    for name in _CHECKED_HERE:
+    for name, check in _CHECKS.items():
         for loc, value in placed_values(entry, entry.definition, name):
             try:
-                checked(_with_options(RunRequest(), {name: value}))
+                check(value)
             except UsageError as error:
                 faults.append(entry.document.fault(error.slug, error.message, loc, error.hint))
     if faults:
@@ -68,6 +77,18 @@ def campaign_folder(request: CampaignRequest, campaign: Campaign) -> Path:
     return request.run.results.absolute() / FOLDER / campaign.name
 
 
+def folder_of(results: Path, word: str) -> Path:
+    """The folder of a campaign that was begun: by its name, its own folder, or the file that it is of."""
+    place = Path(word)
+    if has_begun(place):
+        return place
+    name = word
+    if word.endswith((".yaml", ".yml")) and place.is_file():
+        node = read_document(place).node(("name",))
+        name = node.value if isinstance(node, ScalarNode) else place.stem
+    return results.absolute() / FOLDER / Path(name).name
+
+
 def cells_of_campaign(context: Context, request: CampaignRequest, campaign: Campaign) -> tuple[CampaignCell, ...]:
     """Its cells, or those of the shard that is meant.
 
@@ -75,7 +96,7 @@ def cells_of_campaign(context: Context, request: CampaignRequest, campaign: Camp
     """
     scenarios = {
         name: tuple(each for each in SCENARIOS if each in context.catalog.benchmark(name).definition.scenarios)
-        for name in dict.fromkeys(value for _, value in _benchmarks(campaign))
+        for name in values_of(campaign, "benchmark")
     }
     cells = expand(campaign, scenarios)
     if request.shard:
@@ -84,12 +105,6 @@ def cells_of_campaign(context: Context, request: CampaignRequest, campaign: Camp
         hint = "see its `exclude`, or take another --shard"
         raise NothingSelectedError(f"campaign `{campaign.name}` has no cell left", hint=hint)
     return cells
-
-
-def _benchmarks(campaign: Campaign) -> list[tuple[str, str]]:
-    from orchestrator.definitions.matrix import values_of
-
-    return [("benchmark", name) for name in values_of(campaign, "benchmark")]
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -118,4 +133,19 @@ def _with_options(request: RunRequest, options: dict[str, str]) -> RunRequest:
     return replace(request, **fields)  # type: ignore[arg-type]  # the names are those of its fields
 
 
-_LISTED = {"benchmark": "benchmarks", "scenario": "scenarios"}
+def _check_rate(text: str) -> None:
+    require_rate(rate_of(text))
+
+
+def _check_timeout(text: str) -> None:
+    _ = RunRequest(timeout=text).timeout_s
+
+
+_CHECKS: dict[str, Callable[[str], object]] = {
+    "duration": duration_ms,
+    "target_qps": _check_rate,
+    "devices": parse,
+    "cpus": parse_cpus,
+    "timeout": _check_timeout,
+}
+"""What the words of an axis must be; each raises `UsageError`."""

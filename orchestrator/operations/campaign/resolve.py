@@ -9,10 +9,10 @@ from orchestrator.campaigns.keys import PlannedCell, digest, key_of
 from orchestrator.errors import MlorchError, UsageError
 from orchestrator.operations.campaign.request import run_of_cell
 from orchestrator.operations.run.dry_run import planned_run
-from orchestrator.operations.run.request import checked
+from orchestrator.operations.run.request import checked, rate_of
 from orchestrator.operations.target_choice import require_present
-from orchestrator.plan.run.cells import Cell
-from orchestrator.plan.run.settings import settings_of
+from orchestrator.plan.run.cells import Cell, duration_ms
+from orchestrator.plan.run.settings import EXECUTION, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,6 +37,7 @@ class _Shared:
     run: PlannedRun | None = None
     cpus: tuple[int, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
+    digest: str = ""
     obstacle: str = ""
 
 
@@ -62,13 +63,15 @@ class Resolver:
             tested = self._tested(found, axes, cell)
         except UsageError as error:
             return PlannedCell(cell=cell, obstacle=_words(error))
-        inputs = {**found.inputs, **tested, "mode": cell.mode, "scenario": cell.value("scenario")}
+        own = {**tested, "mode": cell.mode, "scenario": cell.value("scenario")}
         if cell.repetition > 1:
-            inputs["repetition"] = str(cell.repetition)
-        return PlannedCell(cell=cell, inputs=inputs, key=key_of(inputs))
+            own["repetition"] = str(cell.repetition)
+        return PlannedCell(cell=cell, shared=found.inputs, own=own, key=key_of(found.digest, own))
 
     def _plan(self, cell: CampaignCell) -> _Shared:
-        request = replace(run_of_cell(self.shared, self.campaign, cell), scenarios=(), mode="all")
+        request = run_of_cell(self.shared, self.campaign, cell)
+        # Of the words of one test alone nothing is kept: other cells have others.
+        request = replace(request, scenarios=(), mode="all", duration=None, target_qps=None, timeout=None)
         context = self.context
         try:
             request = checked(request)
@@ -81,7 +84,8 @@ class Resolver:
             return _Shared(obstacle=_words(error))
         execution = step.settings.get("execution")
         cpus = execution.get("cpus", ()) if isinstance(execution, dict) else step.container.cpus
-        return _Shared(run=run, cpus=tuple(cpus), inputs=dict(_inputs(run, planned, step)))
+        inputs = dict(_inputs(run, planned, step))
+        return _Shared(run=run, cpus=tuple(cpus), inputs=inputs, digest=digest(inputs))
 
     def _tested(self, found: _Shared, axes: tuple[tuple[str, str], ...], cell: CampaignCell) -> dict[str, str]:
         """What LoadGen and the harness are told in a test; the same of every repetition."""
@@ -89,8 +93,7 @@ class Resolver:
         key = (axes, cell.mode, words)
         if key not in self._settings:
             assert found.run is not None
-            request = run_of_cell(self.shared, self.campaign, cell)
-            self._settings[key] = _settings(replace(found.run, request=request), found.cpus, cell)
+            self._settings[key] = _settings(found.run, found.cpus, cell)
         return self._settings[key]
 
 
@@ -119,7 +122,9 @@ def _inputs(run: PlannedRun, planned: PlannedBenchmark, step: RunStep) -> Iterat
     yield "devices", ", ".join(one.product or one.name for one in step.device_injection.devices) or "none"
     for ref in (step.model, step.dataset):
         yield ref.kind, f"{ref.name} {digest(dict(ref.files))}"
+    yield "performance_samples", str(min(load.benchmark.performance_samples, load.dataset.samples))
     settings = {name: value for name, value in step.settings.items() if name not in _SETTINGS_OF_A_TEST}
+    settings["dataset"] = _without(settings.get("dataset"), "performance_samples")
     program = None if load.harness.program is None else load.harness.program.model_dump(mode="json")
     yield "workload", digest([settings, program])
     yield "container", digest(_options(step))
@@ -127,6 +132,10 @@ def _inputs(run: PlannedRun, planned: PlannedBenchmark, step: RunStep) -> Iterat
         roles = {name: role.model_dump(mode="json") for name, role in load.benchmark.roles.items()}
         servers = {name: server.model_dump(mode="json") for name, server in load.servers.items()}
         yield "servers", digest([roles, servers, dict(load.server_images)])
+
+
+def _without(values: object, name: str) -> object:
+    return {key: value for key, value in values.items() if key != name} if isinstance(values, dict) else values
 
 
 def _options(step: RunStep) -> list[object]:
@@ -148,16 +157,18 @@ def _settings(run: PlannedRun, cpus: tuple[int, ...], cell: CampaignCell) -> dic
         has = ", ".join(benchmark.scenarios)
         message = f"benchmark `{benchmark.name}` has no scenario {scenario}; it has {has}"
         raise UsageError(message, slug="unknown-scenario")
-    planned, choices = run.chosen(planned, scenario)
-    document, _ = settings_of(planned.workload, Cell(scenario=scenario, mode=cell.mode), "", choices, cpus)
-    groups = ("execution",) if cell.mode == "accuracy" else ("loadgen", "execution")
-    found = {}
-    for group in groups:
-        values = document.get(group, {})
-        assert isinstance(values, dict)  # as `settings_of` makes it
-        found |= {f"{group}.{name}": str(it) for name, it in values.items() if it is not None and name != "cpus"}
+    duration, rate = cell.value("duration"), cell.value("target_qps")
+    planned, choices = run.chosen(
+        planned,
+        scenario,
+        min_duration_ms=duration_ms(duration) if duration else None,
+        target_qps=rate_of(rate) if rate else None,
+    )
+    values, _ = resolved(planned.workload, Cell(scenario=scenario, mode=cell.mode), choices, len(cpus))
+    accuracy = cell.mode == "accuracy"
+    found = {name: str(it) for name, it in values.items() if it is not None and (name in EXECUTION or not accuracy)}
     found |= {f"parameters.{name}": each.value for name, each in planned.workload.parameters.items()}
-    if cell.mode == "accuracy":
+    if accuracy:
         found["goals"] = digest([goal.model_dump(mode="json") for goal in benchmark.accuracy.goals])
         found["scored by"] = digest(planned.workload.scoring_image)
     return found
