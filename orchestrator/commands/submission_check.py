@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands.common import context_for, counted, json_option, recipes_option
+from orchestrator.commands.common import context_for, counted, engine_option, json_option, recipes_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
     from orchestrator.operations.submissions import SubmissionCheck
 
 
@@ -47,16 +48,31 @@ def check_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True,
     help="How the findings are written; json is --json.",
 )  # fmt: skip
+@click.option(
+    "--official", is_flag=True,
+    help="Run the round's official checker too, in its own image, and show both verdicts side by side.",
+)  # fmt: skip
+@click.option(
+    "--target", "-t", default=None, metavar="NAME",
+    help="With --official: the target whose runtime the image is built on (default: auto).",
+)  # fmt: skip
+@engine_option
 @check_options
-def check(csv: Path | None, form: str, recipes: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
+def check(
+    csv: Path | None, form: str, recipes: tuple[str, ...], target: str | None, engine: str, *,
+    official: bool, as_json: bool, **options: Any,
+) -> int:  # fmt: skip
     """Check the submission in TREE: the folder that holds the divisions.
 
-    Says every rule that something breaks, where, and what to do. Exit status 1 when something would be refused.
+    Says every rule that something breaks, where, and what to do. Exit status 1 when something would be refused; with
+    --official, by either of both checkers.
     """
     from orchestrator.console import Console
     from orchestrator.operations.submissions import write_summary
 
     console = Console(quiet=as_json or form == "json")
+    if official:
+        return _check_officially(console, csv, context_for(console, recipes, engine=engine), target, **options)
     found = _checked(console, recipes, **options)
     if csv is not None:
         write_summary(found, csv)
@@ -64,6 +80,24 @@ def check(csv: Path | None, form: str, recipes: tuple[str, ...], *, as_json: boo
         console.document(found.document())
     else:
         _show(console, found)
+    return 0 if found.good else 1
+
+
+def _check_officially(console: Console, csv: Path | None, context: Context, target: str | None, **options: Any) -> int:
+    from orchestrator.commands.build_view import ConsoleProgress
+    from orchestrator.commands.submission_official_view import show_side_by_side
+    from orchestrator.operations.submission_official import check_officially
+    from orchestrator.operations.submissions import CheckRequest, write_summary
+
+    request = CheckRequest(round=options.pop("round_name"), **options)
+    found = check_officially(context, request, ConsoleProgress(console), target=target)
+    if csv is not None:
+        write_summary(found.ours, csv)
+    if console.quiet:
+        console.document(found.document())
+    else:
+        _show(console, found.ours)
+        show_side_by_side(console, found)
     return 0 if found.good else 1
 
 
