@@ -102,25 +102,36 @@ def _check_officially(console: Console, csv: Path | None, context: Context, targ
 
 
 @click.command("summary")
+@click.option("--csv", "csv", type=click.Path(path_type=Path, dir_okay=False), help="Write the summary there as CSV.")
 @click.option(
-    "--csv", "csv", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Write the summary there."
-)
+    "--html", "html", type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it there as one page: rows to filter, and what is found of each result.",
+)  # fmt: skip
 @check_options
-def summary(csv: Path, recipes: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
+def summary(csv: Path | None, html: Path | None, recipes: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
     """Write the summary of the submission in TREE: a row for each result that would be taken.
 
     The columns are those of the round's official checker. Exit status 1 when something would be refused.
     """
     from orchestrator.console import Console
-    from orchestrator.operations.submissions import write_summary
+    from orchestrator.operations.submissions import CheckRequest, check_submission, write_page, write_summary
 
+    if csv is None and html is None:
+        raise click.UsageError("say where to: --csv FILE, --html FILE or both")
     console = Console(quiet=as_json)
-    found = _checked(console, recipes, **options)
-    write_summary(found, csv)
+    context = context_for(console, recipes)
+    found = check_submission(context, CheckRequest(round=options.pop("round_name"), **options))
+    written = {}
+    if csv is not None:
+        write_summary(found, csv)
+        written["csv"] = str(csv)
+    if html is not None:
+        write_page(context, found, html)
+        written["html"] = str(html)
     if as_json:
         document = found.document()
         document.pop("findings")
-        console.document({**document, "csv": str(csv)})
+        console.document({**document, **written})
     else:
         _show_counts(console, found)
     return 0 if found.good else 1
