@@ -50,6 +50,7 @@ Check = Literal[
 ]
 """The rules that rounds treat differently; docs/rounds.md says what each one is."""
 CHECKS: tuple[str, ...] = get_args(Check)
+OpenAccuracy = Literal["any", "any-figure"]
 
 
 class Program(NamedTuple):
@@ -183,6 +184,9 @@ class CheckerRules:
     """By the scenario that LoadGen ran, the key of its detail log that is the result; a model may have its own."""
     accuracy_lines: Mapping[str, str] = field(default_factory=dict)
     """By metric, a pattern (`facts.patterns`) of a line of `accuracy.txt`, from its start; the value is its group."""
+    open_accuracy: OpenAccuracy = "any"
+    """What of an accuracy test is for reading only in the open division, once there is a figure: all that is wrong with
+    it (`any`), or the figure and its hash alone (`any-figure`)."""
     forgiven_errors: tuple[str, ...] = ()
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[Inferred, ...] = ()

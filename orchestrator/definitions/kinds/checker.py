@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 
 from orchestrator.definitions.kinds.base import Commit, GitUrl, Line, Name, RelativePath, Strict
 from orchestrator.definitions.kinds.texts import ValuePattern
-from orchestrator.facts.checker_rules import Answer, Check
+from orchestrator.facts.checker_rules import Answer, Check, OpenAccuracy
 from orchestrator.facts.rounds import RuleScenario
 
 Label = Annotated[Line, StringConstraints(min_length=1, max_length=120)]
@@ -161,6 +161,8 @@ class Checker(Strict):
     """The key of LoadGen's detail log that is the result of a scenario; of Interactive without one it is Server's."""
     accuracy_lines: AccuracyLines | None = None
     """By metric, how its line of `accuracy.txt` reads from the beginning; the group is the value."""
+    open_accuracy: OpenAccuracy | None = None
+    """What of an accuracy test is for reading only in the open division: all of it, or the figure and its hash."""
     forgiven_errors: tuple[Label, ...] | None = None
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[InferredResult, ...] | None = None

@@ -52,7 +52,7 @@ def judge(found: Evidence, rules: RoundRules, *, short: bool = False) -> Judgeme
             remarks += [one.why for one in too_short]
         else:
             refusals += too_short
-        remarks += _complaints(found, rules.name, model)
+        remarks += _complaints(found, rules, model)
     return Judgement(refusals=tuple(refusals), remarks=tuple(remarks))
 
 
@@ -129,12 +129,12 @@ def _remarks(found: Evidence) -> Iterator[str]:
         yield "; ".join(found.summary.reasons) or "its accuracy is below its goal"
 
 
-def _complaints(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
+def _complaints(found: Evidence, rules: RoundRules, model: ModelRules) -> Iterator[str]:
     """What the checker of the round says of a workload that is not the model which it stands for."""
     if found.record.mode == "performance":
-        yield from _loaded(found, round_name, model)
+        yield from _loaded(found, rules.name, model)
     else:
-        yield from _data_and_metric(found, round_name, model)
+        yield from _data_and_metric(found, rules, model)
 
 
 def category_remark(model: ModelRules, system_type: str) -> str:
@@ -155,11 +155,14 @@ def _loaded(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str
         )
 
 
-def _data_and_metric(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
+def _data_and_metric(found: Evidence, rules: RoundRules, model: ModelRules) -> Iterator[str]:
     total = found.loadgen.total_samples if found.loadgen else None
     wanted = model.accuracy_samples_in.get(found.record.scenario, model.accuracy_samples or model.dataset_samples)
     if total is not None and wanted is not None and total != wanted:
-        yield f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {round_name}: its checker objects"
+        checker = rules.checker
+        refuses = checker.open_accuracy == "any-figure" and checker.answer("accuracy-samples") == "refuse"
+        does = "refuses it" if refuses else "objects"
+        yield f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {rules.name}: its checker {does}"
     lacking = missing_metrics(model.accuracy_of(found.record.scenario), found.summary.accuracies)
     if lacking:
         yield (
