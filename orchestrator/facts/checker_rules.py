@@ -52,6 +52,7 @@ Check = Literal[
 ]
 """The rules that rounds treat differently; docs/rounds.md says what each one is."""
 CHECKS: tuple[str, ...] = get_args(Check)
+OpenAccuracy = Literal["any", "any-figure"]
 
 
 class Program(NamedTuple):
@@ -60,6 +61,10 @@ class Program(NamedTuple):
     repository: str
     commit: str
     path: str
+    layer: str = ""
+    """The side image that has the repository, or as much of it as the checker needs."""
+    skips: Mapping[str, str] = {}
+    """Rules that it can be told not to look at, and the option that says so."""
 
 
 class Layout(NamedTuple):
@@ -206,6 +211,9 @@ class CheckerRules:
     """By metric, a pattern (`facts.patterns`) of a line of `accuracy.txt`, from its start; the value is its group."""
     accuracy_column: Literal["number", "named"] = "named"
     """How the summary has it: the last figure alone, which is all that counts then, or each with its metric."""
+    open_accuracy: OpenAccuracy = "any"
+    """What of an accuracy test is for reading only in the open division, once there is a figure: all that is wrong with
+    it (`any`), or the figure and its hash alone (`any-figure`)."""
     forgiven_errors: tuple[str, ...] = ()
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[Inferred, ...] = ()

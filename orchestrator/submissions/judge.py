@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.submissions.figures import figure_of
 from orchestrator.submissions.findings import Finding, findings_of
 from orchestrator.submissions.rows import Shown, rows_of
-from orchestrator.submissions.rules.accuracy import ACCURACY_RULES, FILE_RULES, judged
+from orchestrator.submissions.rules.accuracy import ACCURACY_RULES, FIGURE_RULES, FILE_RULES, judged
 from orchestrator.submissions.rules.compliance import COMPLIANCE_RULES
 from orchestrator.submissions.rules.measurements import MEASUREMENT_RULES
 from orchestrator.submissions.rules.models import MODEL_RULES, SCENARIO_RULES, ModelFacts
@@ -142,11 +142,15 @@ def _run(result: ResultFacts, model: ModelRules, book: Rulebook) -> list[Finding
 
 
 def _accuracy(result: ResultFacts, book: Rulebook) -> Iterator[Finding]:
-    """In the open division any accuracy is taken, once there is one; what is wrong is for reading then."""
+    """In the open division any accuracy is taken, once there is one; what is wrong is for reading then.
+
+    Some rounds take any figure there, and hold the test to all else.
+    """
     shown = bool(judged(result, book).figures) or (book.as_official and book.checker.answer("open-accuracy") == "skip")
     taken = not result.closed and shown
+    figure_alone = book.checker.open_accuracy == "any-figure"
     for found in findings_of(ACCURACY_RULES, result, book):
-        if taken and found.rule not in FILE_RULES:
+        if taken and (found.rule in FIGURE_RULES if figure_alone else found.rule not in FILE_RULES):
             yield found._replace(level="warning", official="tell")
         else:
             yield found

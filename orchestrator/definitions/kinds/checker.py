@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from orchestrator.definitions.kinds.base import Commit, GitUrl, Line, RelativePath, Strict
+from orchestrator.definitions.kinds.base import Commit, GitUrl, Line, Name, RelativePath, Strict
 from orchestrator.definitions.kinds.texts import ValuePattern
-from orchestrator.facts.checker_rules import Answer, Check
+from orchestrator.facts.checker_rules import Answer, Check, OpenAccuracy
 from orchestrator.facts.rounds import RuleScenario
 
 Label = Annotated[Line, StringConstraints(min_length=1, max_length=120)]
@@ -43,6 +43,10 @@ class CheckerProgram(Strict):
     repository: GitUrl
     commit: Commit
     path: RelativePath
+    layer: Name | None = None
+    """The side image that has it, at that commit."""
+    skips: dict[Check, Annotated[str, StringConstraints(pattern=r"^--[a-z-]+\Z", max_length=80)]] | None = None
+    """Rules that it can be told not to look at, and the option that says so."""
 
 
 class TreeLayout(Strict):
@@ -182,6 +186,8 @@ class Checker(Strict):
     """By metric, how its line of `accuracy.txt` reads from the beginning; the group is the value."""
     accuracy_column: Literal["number", "named"] | None = None
     """How the summary has the accuracy: the last figure alone, which is all that counts then, or each with its name."""
+    open_accuracy: OpenAccuracy | None = None
+    """What of an accuracy test is for reading only in the open division: all of it, or the figure and its hash."""
     forgiven_errors: tuple[Label, ...] | None = None
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[InferredResult, ...] | None = None

@@ -52,6 +52,7 @@ class RunCase:
         """The scenario that LoadGen says it ran."""
         return str(self.log.values.get("effective_scenario")) if self.log is not None else ""
 
+
 def differing(found: tuple[str, ...], required: tuple[str, ...], allowed: tuple[str, ...]) -> Iterator[str]:
     """What is wrong with the files of a folder."""
     for name in required:
