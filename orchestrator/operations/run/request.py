@@ -152,8 +152,8 @@ def checked(request: RunRequest) -> RunRequest:
         devices=request.devices.strip(),
         cpus=cpu_list(parse_cpus(request.cpus)),
     )
-    if request.target_qps is not None and not _is_rate(request.target_qps):
-        raise _no_rate(request.target_qps)
+    if request.target_qps is not None:
+        require_rate(request.target_qps)
     if request.find and request.target_qps is not None:
         raise UsageError("--find and --target-qps exclude each other", hint="give one of them")
     check_endpoint(request)
@@ -193,9 +193,10 @@ def _no_rate(given: object, meant: float | None = None) -> UsageError:
     return UsageError(f"--target-qps {given} is no rate", hint=hint, slug="target-qps")
 
 
-def _is_rate(given: object) -> bool:
-    """Whether a rate can be driven; the API's callers may give anything."""
-    return isinstance(given, int | float) and not isinstance(given, bool) and 0 < given < 1e9
+def require_rate(given: object) -> None:
+    """Whether a rate can be driven; the API's callers may give anything. Raises `UsageError` [target-qps]."""
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < 1e9:
+        raise _no_rate(given)
 
 
 def _scenario(word: str) -> str:

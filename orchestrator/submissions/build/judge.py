@@ -60,7 +60,7 @@ def judge(found: Evidence, rules: RoundRules, *, short: bool = False, closed: bo
             remarks += [one.why for one in too_short]
         else:
             refusals += too_short
-        for refused, why in _complaints(found, rules, model):
+        for refused, why in _complaints(found, rules, model, closed=closed):
             if refused and closed:
                 refusals.append(Refusal(id=NOT_CLOSED, why=why))
             else:
@@ -141,13 +141,13 @@ def _remarks(found: Evidence) -> Iterator[str]:
         yield "; ".join(found.summary.reasons) or "its accuracy is below its goal"
 
 
-def _complaints(found: Evidence, rules: RoundRules, model: ModelRules) -> Iterator[tuple[bool, str]]:
+def _complaints(found: Evidence, rules: RoundRules, model: ModelRules, *, closed: bool) -> Iterator[tuple[bool, str]]:
     """What the round's checker says of a workload that is not the model which it stands for, and whether it refuses."""
     if found.record.mode == "performance":
         yield from _loaded(found, rules.name, model)
         yield from ((True, f"{why}: the checker refuses it") for why in _too_slow(found, rules.name, model))
     else:
-        yield from _data_and_metric(found, rules, model)
+        yield from _data_and_metric(found, rules, model, closed=closed)
 
 
 def category_remark(model: ModelRules, system_type: str, scenario: str = "") -> str:
@@ -189,11 +189,14 @@ def _too_slow(found: Evidence, round_name: str, model: ModelRules) -> Iterator[s
             yield f"its {name} (p99) is {value / NS_IN_MS:,.1f} ms, and {round_name} asks for {most:g} of {model.name}"
 
 
-def _data_and_metric(found: Evidence, rules: RoundRules, model: ModelRules) -> Iterator[tuple[bool, str]]:
+def _data_and_metric(
+    found: Evidence, rules: RoundRules, model: ModelRules, *, closed: bool
+) -> Iterator[tuple[bool, str]]:
     total = found.loadgen.total_samples if found.loadgen else None
     wanted = model.accuracy_samples_in.get(found.record.scenario, model.accuracy_samples or model.dataset_samples)
     if total is not None and wanted is not None and total != wanted:
-        refused = rules.checker.answer("accuracy-samples") == "refuse"
+        looked_at = closed or rules.checker.open_accuracy == "any-figure"
+        refused = looked_at and rules.checker.answer("accuracy-samples") == "refuse"
         why = f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {rules.name}: its checker"
         yield refused, f"{why} {'refuses it' if refused else 'objects'}"
     lacking = missing_metrics(model.accuracy_of(found.record.scenario), found.summary.accuracies)
