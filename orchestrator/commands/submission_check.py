@@ -47,8 +47,11 @@ def check_options(function: Callable[..., Any]) -> Callable[..., Any]:
     "--format", "form", type=click.Choice(("text", "json", "sarif", "github")), default="text", show_default=True,
     help="How the findings are written: for people, as --json, as SARIF 2.1.0, as annotations of GitHub Actions.",
 )  # fmt: skip
+@click.option(
+    "--watch", is_flag=True, help="Go on until Ctrl-C: check what changes, and show findings that come and go."
+)
 @check_options
-def check(csv: Path | None, form: str, recipes: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
+def check(csv: Path | None, form: str, recipes: tuple[str, ...], *, watch: bool, as_json: bool, **options: Any) -> int:
     """Check the submission in TREE: the folder that holds the divisions.
 
     Says every rule that something breaks, where, and what to do. Exit status 1 when something would be refused.
@@ -58,12 +61,31 @@ def check(csv: Path | None, form: str, recipes: tuple[str, ...], *, as_json: boo
     from orchestrator.operations.submissions import write_summary
 
     form = "json" if as_json else form
+    if watch:
+        return _watch(csv, form, recipes, **options)
     console = Console(quiet=form in {"json", "sarif"})
     found = _checked(console, recipes, **options)
     if csv is not None:
         write_summary(found, csv)
     show(console, found, form)
     return 0 if found.good else 1
+
+
+def _watch(csv: Path | None, form: str, recipes: tuple[str, ...], **options: Any) -> int:
+    from orchestrator.commands.submission_watch_view import watch
+    from orchestrator.console import Console
+    from orchestrator.errors import UsageError
+    from orchestrator.operations.submissions import CheckRequest
+
+    if form != "text":
+        raise UsageError(
+            f"--watch goes on, and {form} is a whole document",
+            hint="leave out --watch, or --json and --format",
+            slug="watch-is-text",
+        )
+    console = Console()
+    request = CheckRequest(round=options.pop("round_name"), **options)
+    return watch(console, context_for(console, recipes), request, csv)
 
 
 @click.command("summary")

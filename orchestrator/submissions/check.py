@@ -67,7 +67,7 @@ def check_tree(
 
     What ``kept`` has of systems that did not change is not read again.
     """
-    tree = list_tree(root, lambda path: _wanted(path, book.checker.divisions, submitter))
+    tree = list_tree(root, lambda path: is_wanted(path, book.checker.divisions, submitter))
     if not book.as_official:
         for folder in tree.root.walk():
             folder.sort()
@@ -109,7 +109,8 @@ def _checked(source: Source, book: Rulebook, submitter: str, processes: int, kep
     )
 
 
-def _wanted(path: str, divisions: Sequence[str], submitter: str) -> bool:
+def is_wanted(path: str, divisions: Sequence[str], submitter: str) -> bool:
+    """Whether a folder is looked into: a division, and below it one submitter's where that is asked for."""
     parts = path.split("/", 2)
     if parts[0] not in divisions:
         return False
@@ -179,7 +180,11 @@ def _judged(source: Source, book: Rulebook, units: Sequence[Unit], processes: in
     try:
         with ProcessPoolExecutor(processes, context, initializer=_as_a_child) as pool:
             begun = {index: pool.submit(_in_process, units[index]) for index in order}
-            return [begun[index].result() for index in range(len(units))]
+            try:
+                return [begun[index].result() for index in range(len(units))]
+            except KeyboardInterrupt:  # nobody waits for what has not begun
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     except BrokenProcessPool:
         raise StepFailed(
             "a process of the check was killed",
