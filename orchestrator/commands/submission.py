@@ -10,12 +10,14 @@ SUMMARIES = {
     "build": "Build the tree of a round from results.",
     "check": "Check a tree by the rules of its round.",
     "explain": "Say from which lines of which files a row comes.",
+    "repair": "Mend what needs no answer from anybody.",
     "summary": "Write the summary of a tree as CSV.",
 }
 MODULES = {
     "build": "submission_build",
     "check": "submission_check:check",
     "explain": "submission_explain",
+    "repair": "submission_repair",
     "summary": "submission_check:summary",
 }
 
