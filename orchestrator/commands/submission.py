@@ -12,6 +12,9 @@ SUMMARIES = {
     "explain": "Say from which lines of which files a row comes.",
     "repair": "Mend what needs no answer from anybody.",
     "summary": "Write the summary of a tree as CSV.",
+    "pack": "Pack a tree into one archive with a manifest.",
+    "verify": "Hold an archive or a tree to its manifest.",
+    "redact": "Put on record that files of a packed tree were removed or changed.",
 }
 MODULES = {
     "build": "submission_build",
@@ -19,6 +22,9 @@ MODULES = {
     "explain": "submission_explain",
     "repair": "submission_repair",
     "summary": "submission_check:summary",
+    "pack": "submission_pack:pack",
+    "verify": "submission_pack:verify",
+    "redact": "submission_pack:redact",
 }
 
 

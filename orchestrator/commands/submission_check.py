@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.commands.common import context_for, json_option, recipes_option
+from orchestrator.commands.common import context_for, engine_option, json_option, recipes_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orchestrator.console import Console
+    from orchestrator.operations.context import Context
     from orchestrator.operations.submissions import SubmissionCheck
 
 
@@ -50,11 +51,24 @@ def check_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--watch", is_flag=True, help="Go on until Ctrl-C: check what changes, and show findings that come and go."
 )
+@click.option(
+    "--official", is_flag=True,
+    help="Run the round's official checker too, in its own image, and show both verdicts side by side.",
+)  # fmt: skip
+@click.option(
+    "--target", "-t", default=None, metavar="NAME",
+    help="With --official: the target whose runtime the image is built on (default: auto).",
+)  # fmt: skip
+@engine_option
 @check_options
-def check(csv: Path | None, form: str, recipes: tuple[str, ...], *, watch: bool, as_json: bool, **options: Any) -> int:
+def check(
+    csv: Path | None, form: str, recipes: tuple[str, ...], target: str | None, engine: str, *,
+    watch: bool, official: bool, as_json: bool, **options: Any,
+) -> int:  # fmt: skip
     """Check the submission in TREE: the folder that holds the divisions.
 
-    Says every rule that something breaks, where, and what to do. Exit status 1 when something would be refused.
+    Says every rule that something breaks, where, and what to do. Exit status 1 when something would be refused; with
+    --official, by either of both checkers.
     """
     from orchestrator.commands.submission_check_view import show
     from orchestrator.console import Console
@@ -62,8 +76,12 @@ def check(csv: Path | None, form: str, recipes: tuple[str, ...], *, watch: bool,
 
     form = "json" if as_json else form
     if watch:
-        return _watch(csv, form, recipes, **options)
+        return _watch(csv, "official" if official else form, recipes, **options)
     console = Console(quiet=form in {"json", "sarif"})
+    if official:
+        if form not in {"text", "json"}:
+            raise click.UsageError(f"--official is told as text or as JSON, not as {form}")
+        return _check_officially(console, csv, context_for(console, recipes, engine=engine), target, **options)
     found = _checked(console, recipes, **options)
     if csv is not None:
         write_summary(found, csv)
@@ -79,8 +97,8 @@ def _watch(csv: Path | None, form: str, recipes: tuple[str, ...], **options: Any
 
     if form != "text":
         raise UsageError(
-            f"--watch goes on, and {form} is a whole document",
-            hint="leave out --watch, or --json and --format",
+            f"--watch goes on until Ctrl-C, and cannot with `{form}`",
+            hint="leave out --watch, or --json, --format and --official",
             slug="watch-is-text",
         )
     console = Console()
@@ -88,27 +106,57 @@ def _watch(csv: Path | None, form: str, recipes: tuple[str, ...], **options: Any
     return watch(console, context_for(console, recipes), request, csv)
 
 
+def _check_officially(console: Console, csv: Path | None, context: Context, target: str | None, **options: Any) -> int:
+    from orchestrator.commands.build_view import ConsoleProgress
+    from orchestrator.commands.submission_check_view import show
+    from orchestrator.commands.submission_official_view import show_side_by_side
+    from orchestrator.operations.submission_official import check_officially
+    from orchestrator.operations.submissions import CheckRequest, write_summary
+
+    request = CheckRequest(round=options.pop("round_name"), **options)
+    found = check_officially(context, request, ConsoleProgress(console), target=target)
+    if csv is not None:
+        write_summary(found.ours, csv)
+    if console.quiet:
+        console.document(found.document())
+    else:
+        show(console, found.ours, "text")
+        show_side_by_side(console, found)
+    return 0 if found.good else 1
+
+
 @click.command("summary")
+@click.option("--csv", "csv", type=click.Path(path_type=Path, dir_okay=False), help="Write the summary there as CSV.")
 @click.option(
-    "--csv", "csv", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Write the summary there."
-)
+    "--html", "html", type=click.Path(path_type=Path, dir_okay=False),
+    help="Write it there as one page: rows to filter, and what is found of each result.",
+)  # fmt: skip
 @check_options
-def summary(csv: Path, recipes: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
+def summary(csv: Path | None, html: Path | None, recipes: tuple[str, ...], *, as_json: bool, **options: Any) -> int:
     """Write the summary of the submission in TREE: a row for each result that would be taken.
 
     The columns are those of the round's official checker. Exit status 1 when something would be refused.
     """
     from orchestrator.commands.submission_check_view import show_counts
     from orchestrator.console import Console
-    from orchestrator.operations.submissions import write_summary
+    from orchestrator.operations.submissions import CheckRequest, check_submission, write_page, write_summary
 
+    if csv is None and html is None:
+        raise click.UsageError("say where to: --csv FILE, --html FILE or both")
     console = Console(quiet=as_json)
-    found = _checked(console, recipes, **options)
-    write_summary(found, csv)
+    context = context_for(console, recipes)
+    found = check_submission(context, CheckRequest(round=options.pop("round_name"), **options))
+    written = {}
+    if csv is not None:
+        write_summary(found, csv)
+        written["csv"] = str(csv)
+    if html is not None:
+        write_page(context, found, html)
+        written["html"] = str(html)
     if as_json:
         document = found.document()
         document.pop("findings")
-        console.document({**document, "csv": str(csv)})
+        console.document({**document, **written})
     else:
         show_counts(console, found)
     return 0 if found.good else 1

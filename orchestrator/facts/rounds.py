@@ -179,6 +179,7 @@ class ComplianceRules(NamedTuple):
     command: tuple[str, ...]
     files: tuple[str, ...]
     passes: Mapping[str, str]
+    fails: tuple[str, ...]
 
 
 class OfficialTest(NamedTuple):

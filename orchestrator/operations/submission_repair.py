@@ -13,10 +13,9 @@ from orchestrator.host.untrusted import UnreadableFile, hash_file, opened, read_
 from orchestrator.operations.submissions import CheckRequest, SubmissionCheck, check_submission, rulebook_of
 from orchestrator.submissions.accuracy_log import CUT, KEPT, is_truncated
 from orchestrator.submissions.accuracy_text import parse_accuracy
-from orchestrator.submissions.check import is_wanted
 from orchestrator.submissions.repair.carry import carry_out
 from orchestrator.submissions.repair.plan import ACCURACY_LOG, LogFacts, RepairPlan, log_folders, plan_repairs
-from orchestrator.submissions.tree import list_tree
+from orchestrator.submissions.tree import list_submission
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +74,7 @@ def repair_submission(context: Context, request: RepairRequest) -> SubmissionRep
     asked = CheckRequest(tree=request.tree, round=request.round, submitter=request.submitter)
     check = check_submission(context, asked)
     divisions = rulebook_of(context, request.round, request.tree).checker.divisions
-    listing = list_tree(tree, lambda path: is_wanted(path, divisions, request.submitter))
+    listing = list_submission(tree, divisions, request.submitter)
     findings = check.checked.findings
     logs = {folder: facts for folder in log_folders(findings) if (facts := _log(tree, folder)) is not None}
     mapped = {

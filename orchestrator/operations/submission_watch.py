@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import NothingSelectedError
 from orchestrator.operations.submissions import check_submission, rulebook_of
-from orchestrator.submissions.check import is_wanted
-from orchestrator.submissions.tree import list_tree
+from orchestrator.submissions.tree import list_submission
 from orchestrator.submissions.watching import Changes, told_and_waiting
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def watch_submission(
     shown: _Shown | None = None
     while True:
         began = now()
-        tree = list_tree(request.tree, lambda path: is_wanted(path, divisions, request.submitter))
+        tree = list_submission(request.tree, divisions, request.submitter)
         if changes.look(tree, began, time.time_ns()):
             check = _checked(context, request)
         told, waiting = told_and_waiting(check.findings if check is not None else (), changes.moving(began))

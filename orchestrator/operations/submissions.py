@@ -164,3 +164,13 @@ def write_summary(check: SubmissionCheck, path: Path) -> None:
     """Write the summary; the file takes its place when it is whole."""
     with replacing(path) as temporary:
         temporary.write_text(check.summary, encoding="utf-8")
+
+
+def write_page(context: Context, check: SubmissionCheck, path: Path) -> None:
+    """Write the summary as one HTML page, with what is found of each result; it takes its place when it is whole."""
+    from orchestrator.submissions.page import page_html
+
+    layout = context.catalog.round_rules(check.request.round).checker.layout
+    name = check.request.tree.resolve().name
+    with replacing(path) as temporary:
+        temporary.write_text(page_html(check.checked, name, layout), encoding="utf-8")

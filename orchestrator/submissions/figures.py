@@ -39,6 +39,8 @@ INFERRED_KEYS = {
 """What a result is computed of, by the scenario that it is of and the one that was run."""
 OF_ACCURACY = frozenset((b"qsl_reported_total_count", b"num_errors"))
 """The keys of the detail log of an accuracy test that a rule asks for."""
+OF_RANGING = frozenset((b"power_begin", b"power_end"))
+"""The same of a ranging run."""
 
 
 class Figure(NamedTuple):

@@ -82,10 +82,12 @@ class Rule(Generic[Subject]):
 
     def findings(self, subject: Subject, book: Rulebook) -> list[Finding]:
         """What breaks the rule. A rule that fails is a finding itself: one odd file ends no check."""
-        if book.ignored.intersection((self.id, self.within)):
+        if book.ignored and (self.id in book.ignored or self.within in book.ignored):
             return []
         try:
             said = list(self.check(subject, book))
+            if not said:
+                return []
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             said = [Said(str(getattr(subject, "path", "")), f"could not be judged: {type(error).__name__}: {error}")]
         answer = self.official or book.checker.answer(self.within or self.id)

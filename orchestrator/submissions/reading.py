@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.strict_json import strict_json
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 LARGEST_LOG = 1 << 30
 """Bytes of a detail log; files above 50 MB are refused anyway, and read to say what else is wrong."""
 LARGEST_TEXT = 4 << 20
+_MORE = 1 << 16
+"""Bytes that are asked for of a file that grows while it is read."""
 
 
 class Reader:
@@ -78,4 +81,8 @@ class Reader:
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
-    return iter(lambda: stream.read(BLOCK), b"")
+    """A file in blocks, the last one as long as it is: to ask for much more than there is costs more than to read."""
+    left = os.fstat(stream.fileno()).st_size
+    while block := stream.read(min(BLOCK, left + 1) if left > 0 else _MORE):
+        yield block
+        left -= len(block)

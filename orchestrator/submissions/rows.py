@@ -99,6 +99,8 @@ def _unit(result: ResultFacts, model: ModelRules, book: Rulebook) -> str:
     """What the figure is in. The official table forgets some that are counted in tokens."""
     submission = model.submission
     unit = submission.units.get(result.scenario, "")
+    if book.as_official and book.checker.units_by == "folder" and result.model_name not in book.round.models:
+        unit = book.checker.units.get(result.scenario, "")
     run = "Server" if result.scenario == "Interactive" else result.scenario
     in_tokens = "tokens_per_second" in submission.result_keys.get(run, "")
     return TOKENS if in_tokens and not book.as_official else unit

@@ -107,7 +107,8 @@ def _explained(
     if not rows:  # what it would show if nothing were wrong
         figure = figure_of(result.run.log, book.round, model, result.scenario)
         power = metric_of(result, book.checker.inferred_samples) if result.power is not None else None
-        shown = Shown(figure.value or 0, figure.inferred, judged(result, book).column, power, 1)
+        accuracy = judged(result, book).column(book.checker.accuracy_column)
+        shown = Shown(figure.value or 0, figure.inferred, accuracy, power, 1)
         rows = rows_of(result, model, shown, book)
     found: list[tuple[Column, ...]] = []
     for row in rows:

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 _FILES = "submission_checker.py: check_power_dir"
 _METRIC = "submission_checker.py: get_power_metric"
 _CHECK = "power/power_checker.py"
-_CLIENTS = ("b284d4cd4ccd7957",)
-"""Beginnings of the sha256 of the lists of sources (JSON, sorted) of the power clients that MLCommons accepts."""
-_PTD_VERSIONS = ("1.11.1",)
 _ANALYZERS = {
     "YokogawaWT210": 8,
     "YokogawaWT500": 35,
@@ -126,10 +123,10 @@ def _readable(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
             yield Said(path, f"has no {', '.join(lacking)}")
 
 
-def _sources(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
+def _sources(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
     for path, session in _sessions(result.power):
         text = json.dumps(session.get("sources"), sort_keys=True)
-        if not hashlib.sha256(text.encode()).hexdigest().startswith(_CLIENTS):
+        if not hashlib.sha256(text.encode()).hexdigest().startswith(book.checker.power_session.clients):
             yield Said(path, "was made by a power client that is none of MLCommons'")
 
 
@@ -137,18 +134,19 @@ def _messages_of_ptd(session: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(str(each.get("cmd")), str(each.get("reply"))) for each in session.get("ptd_messages", ())]
 
 
-def _commands(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
+def _commands(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
     path, messages = f"{result.power.path}/server.json", _messages_of_ptd(both[1])
     identity = next((reply for command, reply in messages if command == "Identify"), "")
     version = re.search(r"version=(.+?)-", identity)
-    if version is None or version.group(1) not in _PTD_VERSIONS:
-        yield Said(path, f"PTDaemon is of another version than {', '.join(_PTD_VERSIONS)}: `{identity[:80]}`")
+    asked = book.checker.power_session
+    if version is None or version.group(1) not in asked.ptdaemon:
+        yield Said(path, f"PTDaemon is of another version than {', '.join(asked.ptdaemon)}: `{identity[:80]}`")
     if identity.partition(",")[0] not in _ANALYZERS:
         yield Said(path, f"the analyser `{identity.partition(',')[0][:40]}` is none that MLCommons accepts")
-    for message in (*_wrong_replies(messages), *_ranges(messages)):
+    for message in (*_wrong_replies(messages), *_ranges(messages, asked.amperes_reset)):
         yield Said(path, message)
 
 
@@ -172,13 +170,13 @@ def _wrong_replies(messages: list[tuple[str, str]]) -> Iterator[str]:
                 yield f"PTDaemon answered `{command[:40]}` with `{reply[:80]}`"
 
 
-def _ranges(messages: list[tuple[str, str]]) -> Iterator[str]:
-    """The ranges of the analyser are put back to what they were."""
+def _ranges(messages: list[tuple[str, str]], amperes: tuple[int, ...]) -> Iterator[str]:
+    """The ranges of the analyser are put back to what they were; ``amperes``: by which of the commands for it."""
     if len(messages) < 3:
         yield "has fewer messages to PTDaemon than a session has"
         return
     first = messages[2][1].split(",")
-    for letter, at, which in (("A", 1, (2, 3)), ("V", 3, (2,))):
+    for letter, at, which in (("A", 1, amperes), ("V", 3, (3,))):
         set_to = [command for command, _ in messages if command.startswith(f"SR,{letter}")]
         try:
             fixed = first[at] == "0" and float(first[at + 1]) > 0
@@ -186,7 +184,7 @@ def _ranges(messages: list[tuple[str, str]]) -> Iterator[str]:
             yield f"the analyser's ranges cannot be read from `{messages[2][1][:80]}`"
             return
         wanted = f"SR,{letter},{first[at + 1] if fixed else 'Auto'}"
-        if len(set_to) <= max(which) or wanted not in [set_to[index] for index in which]:
+        if len(set_to) < max(which) or wanted not in [set_to[number - 1] for number in which]:
             yield f"the range of {'amperes' if letter == 'A' else 'volts'} was not put back to `{wanted}`"
 
 
@@ -301,7 +299,8 @@ def _configuration(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
     if both is None or result.power is None:
         return
     path = f"{result.power.path}/server.json"
-    for analyser in both[1].get("ptd_config", ()):
+    said = both[1].get("ptd_config", ())
+    for analyser in [said] if isinstance(said, dict) else said:  # of one analyser, before v5.1
         number = analyser["device_type"]
         if number not in _ANALYZERS.values():
             yield Said(path, f"the analyser of number {number} is none that MLCommons accepts")
