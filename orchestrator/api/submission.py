@@ -63,6 +63,22 @@ def summary(tree: str | os.PathLike[str], *, round: str, **options: Any) -> str:
     return _checked(tree, round, options).summary
 
 
+def repair(tree: str | os.PathLike[str], *, round: str, **options: Any) -> Document:  # noqa: A002
+    """What breaks the rules of a round and needs no answer is mended, as ``mlorch submission repair --json``.
+
+    ``options`` are fields of `RepairRequest` (``submitter``, ``models``, ``kept``, ``dry``). Raises `UsageError` as
+    `check`, and `StepFailed` where the tree changed meanwhile.
+    """
+    from orchestrator.operations.submission_repair import RepairRequest, repair_submission
+
+    context = only_context({name: options.pop(name) for name in OF_EVERY_CALL if name in options})
+    kept = options.pop("kept", None)
+    request = request_of(
+        RepairRequest, options, tree=Path(tree), round=round, kept=None if kept is None else Path(kept)
+    )
+    return document_of(repair_submission(context, request))
+
+
 def explain(tree: str | os.PathLike[str], row: str, *, round: str, **options: Any) -> Document:  # noqa: A002
     """Where each column of a row comes from, as ``mlorch submission explain --json``.
 

@@ -49,6 +49,9 @@ def check_options(function: Callable[..., Any]) -> Callable[..., Any]:
     help="How the findings are written: for people, as --json, as SARIF 2.1.0, as annotations of GitHub Actions.",
 )  # fmt: skip
 @click.option(
+    "--watch", is_flag=True, help="Go on until Ctrl-C: check what changes, and show findings that come and go."
+)
+@click.option(
     "--official", is_flag=True,
     help="Run the round's official checker too, in its own image, and show both verdicts side by side.",
 )  # fmt: skip
@@ -60,7 +63,7 @@ def check_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @check_options
 def check(
     csv: Path | None, form: str, recipes: tuple[str, ...], target: str | None, engine: str, *,
-    official: bool, as_json: bool, **options: Any,
+    watch: bool, official: bool, as_json: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Check the submission in TREE: the folder that holds the divisions.
 
@@ -72,6 +75,8 @@ def check(
     from orchestrator.operations.submissions import write_summary
 
     form = "json" if as_json else form
+    if watch:
+        return _watch(csv, "official" if official else form, recipes, **options)
     console = Console(quiet=form in {"json", "sarif"})
     if official:
         if form not in {"text", "json"}:
@@ -82,6 +87,23 @@ def check(
         write_summary(found, csv)
     show(console, found, form)
     return 0 if found.good else 1
+
+
+def _watch(csv: Path | None, form: str, recipes: tuple[str, ...], **options: Any) -> int:
+    from orchestrator.commands.submission_watch_view import watch
+    from orchestrator.console import Console
+    from orchestrator.errors import UsageError
+    from orchestrator.operations.submissions import CheckRequest
+
+    if form != "text":
+        raise UsageError(
+            f"--watch goes on until Ctrl-C, and cannot with `{form}`",
+            hint="leave out --watch, or --json, --format and --official",
+            slug="watch-is-text",
+        )
+    console = Console()
+    request = CheckRequest(round=options.pop("round_name"), **options)
+    return watch(console, context_for(console, recipes), request, csv)
 
 
 def _check_officially(console: Console, csv: Path | None, context: Context, target: str | None, **options: Any) -> int:

@@ -10,7 +10,7 @@ from orchestrator.commands.common import counted
 from orchestrator.facts.neutral import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from orchestrator.console import Console
     from orchestrator.operations.submissions import SubmissionCheck
@@ -44,12 +44,18 @@ def _show_text(console: Console, found: SubmissionCheck) -> None:
 
 
 def show_findings(console: Console, findings: Iterable[Finding]) -> None:
-    """A line for each, and what to do."""
+    """Each with what to do."""
     for finding in findings:
-        where, message = one_line(finding.path or "."), one_line(finding.message)
-        console.result(f"{where}: {finding.level}: {message} [{finding.rule}]")
-        if finding.hint:
-            console.result(f"  = help: {one_line(finding.hint)}")
+        for line in finding_lines(finding):
+            console.result(line)
+
+
+def finding_lines(finding: Finding) -> Iterator[str]:
+    """A line of what was found, and one of what to do."""
+    where, message = one_line(finding.path or "."), one_line(finding.message)
+    yield f"{where}: {finding.level}: {message} [{finding.rule}]"
+    if finding.hint:
+        yield f"  = help: {one_line(finding.hint)}"
 
 
 def _show_annotations(console: Console, found: SubmissionCheck) -> None:

@@ -77,6 +77,10 @@ class Console:
         """A line of the result itself."""
         sys.stdout.write(self._clean(text) + "\n")
 
+    def flush(self) -> None:
+        """Hand on what was written, where more comes later: a pipe would keep it."""
+        sys.stdout.flush()
+
     def annotation(self, problem: Problem) -> None:
         """A fault as a result, in the form of the CI system; nothing where there is none."""
         if self.ci is not None:

@@ -19,7 +19,7 @@ from orchestrator.facts.neutral import neutral
 from orchestrator.facts.strict_json import strict_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import Any, BinaryIO
 
@@ -265,13 +265,23 @@ def _checked(folder: Path, name: str, limit: int | None, open_below: Callable[[s
 
 def _open_below(folder: Path, name: str) -> int:
     *parents, last = _parts(name)
+    with folder_below(folder, parents) as held:
+        return os.open(last, _FILE, dir_fd=held)
+
+
+@contextmanager
+def folder_below(folder: Path, parts: Sequence[str]) -> Iterator[int]:
+    """The descriptor of a folder below ``folder``, by the names on the way there; no link is followed.
+
+    Raises OSError; FileNotFoundError for names that lead elsewhere.
+    """
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for part in parents:
+        for part in _parts("/".join(parts)) if parts else ():
             inner = os.open(part, FOLDER, dir_fd=held)
             os.close(held)
             held = inner
-        return os.open(last, _FILE, dir_fd=held)
+        yield held
     finally:
         os.close(held)
 

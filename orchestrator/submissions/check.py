@@ -172,7 +172,11 @@ def _judged(source: Source, book: Rulebook, units: Sequence[Unit], processes: in
     try:
         with ProcessPoolExecutor(processes, context, initializer=_as_a_child) as pool:
             begun = {index: pool.submit(_in_process, units[index]) for index in order}
-            return [begun[index].result() for index in range(len(units))]
+            try:
+                return [begun[index].result() for index in range(len(units))]
+            except KeyboardInterrupt:  # nobody waits for what has not begun
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     except BrokenProcessPool:
         raise StepFailed(
             "a process of the check was killed",
