@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.definitions.catalog.rounds import near, round_names
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.facts.checker_rules import CHECKS
+from orchestrator.facts.round_form import form_of, rules_from
 from orchestrator.host.folders import cache_home
 from orchestrator.host.replacing import replacing
 from orchestrator.submissions.check import Checked, check_tree
@@ -21,6 +21,7 @@ from orchestrator.submissions.rules import ALL_RULES
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from orchestrator.facts.rounds import RoundRules
     from orchestrator.operations.context import Context
 
 
@@ -91,8 +92,10 @@ def check_submission(context: Context, request: CheckRequest) -> SubmissionCheck
             `no-tree`, where there is no folder; `no-submitter`.
         NothingSelectedError: `no-results`.
     """
-    rules = context.catalog.round_rules(request.round)
+    rules = kept_rules(context, request.round)
     if not rules.checker.divisions:
+        from orchestrator.definitions.catalog.rounds import round_names
+
         able = [name for name in round_names(context.catalog) if context.catalog.round_rules(name).checker.divisions]
         raise UsageError(
             f"{rules.name} does not say what its submissions look like",
@@ -102,6 +105,8 @@ def check_submission(context: Context, request: CheckRequest) -> SubmissionCheck
     known = {rule.id for rule in ALL_RULES} | set(CHECKS)
     for name in request.skip:
         if name not in known:
+            from orchestrator.definitions.catalog.rounds import near
+
             raise UsageError(f"there is no rule `{name}`", hint=near(name, known), slug="unknown-rule")
     if not request.tree.is_dir():
         raise UsageError(
@@ -123,9 +128,20 @@ def check_submission(context: Context, request: CheckRequest) -> SubmissionCheck
     return SubmissionCheck(request=request, checked=checked)
 
 
+def kept_rules(context: Context, name: str) -> RoundRules:
+    """The rules of a round, from the cache where no recipe changed. Raises as `Catalog.round_rules`."""
+    form = context.kept_document(f"rules of round {name}", lambda: form_of(context.catalog.round_rules(name)))
+    try:
+        return rules_from(form)
+    except (ValueError, KeyError, TypeError):  # somebody wrote into the cache
+        return context.catalog.round_rules(name)
+
+
 def _require_submitter(request: CheckRequest, divisions: tuple[str, ...]) -> None:
     there = {path.name for division in divisions for path in (request.tree / division).glob("*") if path.is_dir()}
     if request.submitter and request.submitter not in there:
+        from orchestrator.definitions.catalog.rounds import near
+
         raise UsageError(
             f"no division has a submitter `{request.submitter}`",
             hint=near(request.submitter, there),

@@ -1,0 +1,50 @@
+"""The rules of a round as a form of JSON and back, so that they can be kept. Pure.
+
+Unlike `facts.codec`, named tuples are known, and a mapping keeps its order, which decides which of two guesses holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from orchestrator.facts import checker_rules, rounds
+
+_KINDS: dict[str, Any] = {
+    name: kind
+    for module in (checker_rules, rounds)
+    for name, kind in vars(module).items()
+    if isinstance(kind, type) and kind.__module__ == module.__name__
+}
+
+
+def form_of(value: Any) -> Any:
+    """The form: of a class its name and its fields, each; of a tuple a list."""
+    kind = type(value)
+    if kind.__name__ in _KINDS:
+        names = getattr(kind, "_fields", None) or tuple(each.name for each in fields(kind))
+        return {"": kind.__name__, **{name: form_of(getattr(value, name)) for name in names}}
+    if isinstance(value, Mapping):
+        return {str(key): form_of(each) for key, each in value.items()}
+    if isinstance(value, tuple | list):
+        return [form_of(each) for each in value]
+    return value
+
+
+def from_form(form: Any) -> Any:
+    """The value of a form; raises ValueError, KeyError or TypeError for what is none."""
+    if isinstance(form, dict):
+        values = {name: from_form(each) for name, each in form.items() if name}
+        return _KINDS[form[""]](**values) if "" in form else values
+    if isinstance(form, list):
+        return tuple([from_form(each) for each in form])
+    return form
+
+
+def rules_from(form: Any) -> rounds.RoundRules:
+    """The rules of a round; raises as `from_form`."""
+    rules = from_form(form)
+    if not isinstance(rules, rounds.RoundRules):
+        raise TypeError(type(rules).__name__)
+    return rules
