@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.submissions.detail_log import DetailLog
@@ -41,6 +42,8 @@ _ANALYZERS = {
 _TWO_CHANNELS = 77
 _MOST_APART = 0.8
 """Seconds by which the clocks of the client and the server may differ."""
+_MOST_FAULTS = 99
+"""That are counted."""
 _LEAST_OF_RANGING = -5
 """Percent by which the test may draw less than the ranging run."""
 _IN_SESSION = (
@@ -289,9 +292,11 @@ def _ptd_log(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
     if not doubts_were_checked(power.ptd_log, ranging):
         yield Said(path, "does not say before the ranging run that uncertainty is checked")
     testing = window_of(result.run.log)
-    bad = list(faults_in(power.ptd_log, ranging, testing, ends_at_a_warning=book.as_official))
+    found = faults_in(power.ptd_log, ranging, testing, ends_at_a_warning=book.as_official)
+    bad = list(islice(found, _MOST_FAULTS + 1))
     if bad:
-        yield Said(path, f"tells of {len(bad):,} faults outside the ranging run; the first: {bad[0].strip()[:200]}")
+        many = f"more than {_MOST_FAULTS}" if len(bad) > _MOST_FAULTS else str(len(bad))
+        yield Said(path, f"tells of {many} faults outside the ranging run; the first: {bad[0].strip()[:200]}")
 
 
 def _configuration(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
