@@ -1,7 +1,7 @@
 """The folder of a campaign: its lock, its plan as it was last begun, and a folder of results for each cell.
 
-    campaigns/NAME/journal, plan.json, lock
-    campaigns/NAME/cells/CELL/cell.json and the folders of its tests, as `mlorch run` makes them
+campaigns/NAME/journal, plan.json, lock
+campaigns/NAME/cells/CELL/cell.json and the folders of its tests, as `mlorch run` makes them
 """
 
 from __future__ import annotations

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 @click.command("export")
 @campaign_argument
 @click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout (default).")
-@click.option("--pareto", default="", metavar="A,B", help="Only what nothing else beats: value,accuracy or value,p99_ns.")
+@click.option(
+    "--pareto", default="", metavar="A,B", help="Only what nothing else beats: value,accuracy or value,p99_ns."
+)
 @results_option
 @output_option
 def command(campaign: str, results_dir: str | None, console: Console, *, as_csv: bool, pareto: str) -> int:

@@ -98,9 +98,7 @@ def planned_cells(context: Context, request: CampaignRequest, campaign: Campaign
     return tuple(resolver.planned(cell) for cell in cells_of_campaign(context, request, campaign))
 
 
-def with_states(
-    folder: Path, planned: Sequence[PlannedCell], lines: Sequence[JournalLine]
-) -> tuple[CellState, ...]:
+def with_states(folder: Path, planned: Sequence[PlannedCell], lines: Sequence[JournalLine]) -> tuple[CellState, ...]:
     """How far each cell is, by the journal's lines and the results that are there."""
     known, there = histories(lines), cell_names(folder)
     gone = results_gone(folder, (each.end for each in known.values() if each.end is not None))

@@ -108,9 +108,7 @@ def _first_test(planned: PlannedBenchmark) -> Cell:
     return Cell(scenario=next(iter(planned.workload.benchmark.scenarios)), mode="performance")
 
 
-def _inputs(
-    run: PlannedRun, planned: PlannedBenchmark, step: RunStep, catalog: Catalog
-) -> Iterator[tuple[str, str]]:
+def _inputs(run: PlannedRun, planned: PlannedBenchmark, step: RunStep, catalog: Catalog) -> Iterator[tuple[str, str]]:
     """What all tests of a benchmark with one image and its parameters depend on.
 
     Of the image it is the program (`plan.build.content.program_id`): a title or a note that the recipe says otherwise
