@@ -74,6 +74,7 @@ OUTSIDE: dict[str, set[str]] = {
     "pocketsphinx": set(),
     "numpy": set(),
     "optuna": {"runs"},
+    "duckdb": {"results"},
 }
 IMPURE = {
     *("subprocess", "socket", "ssl", "http", "urllib", "time", "datetime", "random", "secrets", "uuid"),
