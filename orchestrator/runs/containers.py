@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec, Deployed
     from orchestrator.facts.external import ExternalRun, PlannedArtifact, PlannedStep
+    from orchestrator.facts.power import Clock
     from orchestrator.facts.record import ArtifactsFact, RoleFact, StepFact
     from orchestrator.facts.runs import RunStep, TimeLimit
     from orchestrator.runs.ceilings import Ceilings
@@ -57,6 +58,8 @@ class Ended:
     steps: tuple[StepFact, ...] = ()
     error: StepFailed | None = None
     artifacts: ArtifactsFact | None = None
+    clocks: tuple[Clock, ...] = ()
+    """Those that were compared before power was measured."""
 
     @property
     def did_its_work(self) -> bool:
@@ -85,7 +88,9 @@ class Containers:
         with lent_artifacts(step.container, step.results_owner) as artifacts:
             for text in artifacts.warnings:
                 self.watcher.line(step, text)
-            if step.external is None and step.roles is not None:
+            if step.power is not None:
+                ended = self._powered(step, artifacts.container, folder)
+            elif step.external is None and step.roles is not None:
                 ended = self._served(step, artifacts.container, folder)
             elif step.external is None:
                 followed = self._follow(step, artifacts.container, folder / LOG)
@@ -97,6 +102,25 @@ class Containers:
                 ended = self._steps(step, step.external, folder, source)
             artifacts.keep = ended.did_its_work
         return replace(ended, left=artifacts.left, artifacts=artifacts.found)
+
+    def _powered(self, step: RunStep, container: ContainerSpec, folder: Path) -> Ended:
+        """A test measured with power. Where that does not come to its end, `Ended` tells why."""
+        from orchestrator.runs.power_run import measure_with_power
+
+        def follow(container: ContainerSpec, log: Path, *, counts: bool) -> Followed:
+            return self._follow(step, container, log, counts=counts)
+
+        found = measure_with_power(
+            step,
+            container,
+            folder,
+            engine=self.engine,
+            secrets=self.secrets,
+            say=lambda text: self._say(step, text),
+            follow=follow,
+        )
+        exit_, deployed = (None, None) if found.test is None else (found.test.exit, found.test.deployed)
+        return Ended(exit=exit_, left={}, deployed=deployed, error=found.error, clocks=found.clocks)
 
     def _served(self, step: RunStep, client: ContainerSpec, folder: Path) -> Ended:
         """A client and its servers. A server that is not ready, or ends too early, is told in `Ended`."""
@@ -309,15 +333,23 @@ class Containers:
         *,
         judge: Callable[[str], bool] | None = None,
         limit: TimeLimit | None = None,
+        counts: bool = True,
     ) -> Followed:
-        """Run one container to its end; it is stopped at its limit (the test's), and where ``judge`` has enough."""
+        """Run one container to its end; it is stopped at its limit (the test's), and where ``judge`` has enough.
+
+        Of one that does not count nobody hears: its phases are not those of the test.
+        """
+
+        def event(found: Mapping[str, object]) -> None:
+            if counts:
+                self.watcher.event(step, found)
 
         def console(stream: TextIO) -> ConsoleLog:
             return ConsoleLog(
                 stream=stream,
                 secrets=self.secrets,
-                on_event=None if step.external is not None else lambda event: self.watcher.event(step, event),
-                on_line=lambda text: self.watcher.line(step, text),
+                on_event=None if step.external is not None else event,
+                on_line=lambda text: self.watcher.line(step, text) if counts else None,
                 largest=LARGEST_LOG,
             )
 

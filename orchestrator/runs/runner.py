@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from orchestrator.engines import Engine
     from orchestrator.facts.measured import LoadGenResult
+    from orchestrator.facts.power import PowerFact
     from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
     from orchestrator.runs.ceilings import Ceilings
@@ -193,6 +194,7 @@ class Runner:
             status="failed" if error else "done",
             error=failure(error, self.session.secrets),
             measured=measured,
+            power=_power(final, folder, measured, ended),
             # A server that ended while the client measured makes the test INVALID, though nobody counted a result.
             valid=(False if final.role_faults else valid) if record.loadgen_mode == "performance" else None,
         )
@@ -243,9 +245,13 @@ def _left_by(
     """The harness's own document, and why it did not do its work."""
     if step.external is None:
         harness = harness_document(folder)
-        told = ended.error is not None and (step.roles is not None or ended.error.slug == "timeout")
+        beside = step.roles is not None or step.power is not None
+        told = ended.error is not None and (beside or ended.error.slug == "timeout")
         if ended.exit is None or told:
-            return harness, ended.error  # of its servers, or of its end: what the container says follows from that
+            return (
+                harness,
+                ended.error,
+            )  # of what runs beside it, or of its end: what the container says follows from that
         return harness, container_failure(record, folder, ended.exit, harness) or ended.error
     assert ended.output is not None  # the steps of a program were heard
     if ended.exit is None:
@@ -269,6 +275,15 @@ def _unmeasured(
     else:
         error = accuracy_log_failure(folder, _samples(step)) if record.mode == "accuracy" else None
     return error or _sample_failure(step, measured.loadgen)
+
+
+def _power(record: RunRecord, folder: Path, measured: Measured, ended: Ended) -> PowerFact | None:
+    """What the test drew; None where that was not to be measured."""
+    if record.power is None:
+        return None
+    from orchestrator.results.power import power_fact
+
+    return power_fact(record.power, folder, record.scenario, measured.loadgen, ended.clocks)
 
 
 def _samples(step: RunStep) -> object:

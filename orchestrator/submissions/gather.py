@@ -115,7 +115,7 @@ def _power(source: Source, folder: Folder, testing: RunFacts) -> PowerFacts | No
     performance, power = folder.at("performance"), folder.at("performance", "power")
     if performance is None or power is None:
         return None
-    return gather_power(source, performance, power, testing, gather_run(source, performance, "ranging"))
+    return gather_power(source.reader, performance, power, testing, gather_run(source, performance, "ranging"))
 
 
 def _detail(source: Source, folder: Folder, wanted: frozenset[bytes] | None = None) -> DetailLog | Unread:

@@ -10,7 +10,7 @@ from orchestrator.submissions.facts import PowerFacts, PowerSample, RunFacts, Un
 
 if TYPE_CHECKING:
     from orchestrator.submissions.detail_log import DetailLog
-    from orchestrator.submissions.gather import Source
+    from orchestrator.submissions.reading import Reader
     from orchestrator.submissions.tree import Folder
 
 CLOCK = "%m-%d-%Y %H:%M:%S.%f"
@@ -51,28 +51,27 @@ def window_of(log: DetailLog | Unread) -> Window | None:
 
 
 def gather_power(
-    source: Source, performance: Folder, power: Folder, testing: RunFacts, ranging: RunFacts
+    reader: Reader, performance: Folder, power: Folder, testing: RunFacts, ranging: RunFacts
 ) -> PowerFacts:
     """What was measured with power: the folder ``power`` in ``performance``, beside two runs."""
-    reader = source.reader
     return PowerFacts(
         path=power.path,
         files=tuple(power.files),
         ranging=ranging,
-        testing_power=_samples(source, testing),
-        ranging_power=_samples(source, ranging),
+        testing_power=_samples(reader, testing),
+        ranging_power=_samples(reader, ranging),
         client=reader.document(power.below("client.json")),
         server=reader.document(power.below("server.json")),
-        ptd_log=_ptd_log(source, power.below("ptd_logs.txt")),
+        ptd_log=_ptd_log(reader, power.below("ptd_logs.txt")),
         hashes={name: reader.sha1(performance.below(name)) for name in HASHED},
     )
 
 
-def _samples(source: Source, run: RunFacts) -> PowerSample:
+def _samples(reader: Reader, run: RunFacts) -> PowerSample:
     window = window_of(run.log)
     if window is None:
         return PowerSample(-1, -1, 0, "the detail log has no power_begin and power_end")
-    text = source.reader.text(f"{run.path}/{SPL}", LARGEST_SAMPLES)
+    text = reader.text(f"{run.path}/{SPL}", LARGEST_SAMPLES)
     if isinstance(text, Unread):
         return PowerSample(-1, -1, 0, f"{SPL} {text.why}")
     begin, end = (_order(moment.strftime(CLOCK)) for moment in window)
@@ -111,8 +110,8 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else -1
 
 
-def _ptd_log(source: Source, path: str) -> tuple[str, ...] | Unread:
-    text = source.reader.text(path, LARGEST_SAMPLES)
+def _ptd_log(reader: Reader, path: str) -> tuple[str, ...] | Unread:
+    text = reader.text(path, LARGEST_SAMPLES)
     if isinstance(text, Unread):
         return text
     return tuple(line for line in text.splitlines() if _TOLD.search(line))
