@@ -196,8 +196,8 @@ class DisturbanceMeter:
 
     @property
     def _stale(self) -> bool:
-        """Whether there may be more containers: servers and client start one after the other until the window opens."""
-        return not self._groups or (self.step.roles is not None and not self._sums.seconds)
+        """Whether there may be more containers: what is beside a test starts before it, until the window opens."""
+        return not self._groups or (bool(self.step.beside) and not self._sums.seconds)
 
     def _find_groups(self) -> None:
         found: dict[str, ControlGroup] = {}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.engines.stopper import Stopper
 from orchestrator.errors import StepFailed
 from orchestrator.facts.containers import ARTIFACTS, RECORD, RESULTS
 from orchestrator.facts.power import MOST_APART_S, RANGING, TESTING
@@ -21,7 +19,7 @@ from orchestrator.runs.step_mounts import with_artifacts
 from orchestrator.runs.time_limits import timeout_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from orchestrator.engines import Engine
     from orchestrator.facts.containers import ContainerSpec
@@ -68,7 +66,7 @@ def measure_with_power(
     (shared,) = planned.client.mounts
     with scratch_folder(Path(shared.source).parent, "session-") as exchange:
         session = PowerSession(engine, planned, folder, exchange, secrets)
-        run = _Run(step, planned, container, folder, session, engine, say, follow)
+        run = _Run(step, planned, container, folder, session, say, follow)
         with session.running():
             test, error = run.both()
             error = error or session.wait_for_end()
@@ -108,7 +106,6 @@ class _Run:
     container: ContainerSpec
     folder: Path
     session: PowerSession
-    engine: Engine
     say: Callable[[str], None]
     follow: Follow
 
@@ -131,7 +128,7 @@ class _Run:
         if error is not None:
             return None, error
         self.say("ranging: the test as it will be, to find the analyser's ranges" if test == RANGING else "testing")
-        with self._stopped_without_server(container):
+        with self.session.watched(container.name):
             followed = self.follow(container, log, counts=test == TESTING)
         error = self.session.lost() or timeout_failure(self.step, followed, log) or _failed(test, followed, log)
         if error is not None:
@@ -139,14 +136,6 @@ class _Run:
             return followed, error
         take_back(logs if test == RANGING else self.folder, self.step.results_owner)
         return followed, self.session.hand_over(test, logs)
-
-    @contextmanager
-    def _stopped_without_server(self, container: ContainerSpec) -> Iterator[None]:
-        self.session.on_lost = Stopper(self.engine, container.name, None).stop
-        try:
-            yield
-        finally:
-            self.session.on_lost = lambda: None
 
 
 def _prepare(own: Path, folder: Path, user: str) -> None:

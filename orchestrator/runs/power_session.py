@@ -47,15 +47,12 @@ LARGEST = 1 << 30
 ASK_S, END_S = 240, 900
 """Seconds until the client has to ask for a test, and to end after the last one: its server starts PTDaemon (up to 30 s
 each time), waits 10 s before and after each test, and sends what it has."""
-GRACE_S = 10
+GRACE_S, STOP_AGAIN_S = 10, 2.0
 _ENDED = object()
 
 
 class PowerSession:
-    """The client's container and the requests that come out of it; ``folder`` is the run's, ``exchange`` the client's.
-
-    ``on_lost`` is called once, from any thread, where the power server is gone while a test runs.
-    """
+    """The client's container and what comes out of it; ``folder`` is the run's, ``exchange`` is shared with it."""
 
     def __init__(
         self, engine: Engine, planned: PlannedPower, folder: Path, exchange: Path, secrets: tuple[str, ...]
@@ -69,7 +66,7 @@ class PowerSession:
         self._error: BaseException | None = None
         self._lost = ""
         self._phase = "the ranging run"
-        self.on_lost: Callable[[], None] = lambda: None
+        self._stop_test: Callable[[], None] = lambda: None
 
     # -- from its start to its end -------------------------------------------------------------
 
@@ -105,6 +102,26 @@ class PowerSession:
         return self._failure(
             f"before {self._phase}" if asked is _ENDED else f"and did not ask for {self._phase} in time"
         )
+
+    @contextmanager
+    def watched(self, name: str) -> Iterator[None]:
+        """While a container of the test runs: it is stopped where the power server is gone meanwhile."""
+        ended = threading.Event()
+
+        def stop() -> None:
+            while not ended.is_set():
+                with contextlib.suppress(MlorchError):  # it may not be there yet
+                    self._engine.stop(name, grace_s=GRACE_S)
+                ended.wait(STOP_AGAIN_S)
+
+        self._stop_test = lambda: threading.Thread(target=stop, daemon=True).start()
+        try:
+            if self._lost:
+                self._stop_test()
+            yield
+        finally:
+            self._stop_test = lambda: None
+            ended.set()
 
     def hand_over(self, test: str, logs: Path) -> StepFailed | None:
         """Give the client the logs of a test that ran to its end, in ``logs``; why that cannot be."""
@@ -168,7 +185,7 @@ class PowerSession:
     def _server_is_gone(self, why: str) -> None:
         if not self._lost:
             self._lost = why
-            self.on_lost()
+            self._stop_test()
 
     def _next(self, limit_s: float) -> object:
         """What the client does next: a `Workload`, `_ENDED`, or None where it is nothing in time. Raises its error."""

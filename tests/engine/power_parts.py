@@ -78,7 +78,8 @@ def power_server(image: str, folder: Path, *, debug: bool = False, behaviour: st
         try:
             until = time.monotonic() + 60
             while "Ready to accept" not in (folder / "server.log").read_text():
-                assert running.poll() is None and time.monotonic() < until, (folder / "server.log").read_text()
+                if running.poll() is not None or time.monotonic() > until:
+                    raise AssertionError((folder / "server.log").read_text())
                 time.sleep(0.1)
             yield f"127.0.0.1:{port}", name
         finally:

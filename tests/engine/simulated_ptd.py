@@ -13,7 +13,8 @@ import os
 import socketserver
 import sys
 import threading
-from datetime import datetime, timezone
+from datetime import UTC, datetime
+from pathlib import Path
 
 GARBAGE, HONEST = "garbage", "honest"
 BEHAVIOUR = os.environ.get("SIMULATED_PTD", "")
@@ -31,18 +32,19 @@ FILLING = 24_000
 
 
 def now() -> str:
-    return datetime.now(timezone.utc).strftime("%m-%d-%Y %H:%M:%S.%f")[:-3]
+    return datetime.now(UTC).strftime("%m-%d-%Y %H:%M:%S.%f")[:-3]
 
 
 def tell(text: str) -> None:
-    print(f"{now()}: {text}", flush=True)
+    sys.stdout.write(f"{now()}: {text}\n")
+    sys.stdout.flush()
 
 
 class Analyser:
     """One measurement after the other, a sample a second, into the log and for whoever asks for them."""
 
     def __init__(self, log: str) -> None:
-        self.log = open(log, "a", buffering=1, encoding="utf-8")
+        self.log = Path(log)
         self.samples: list[str] = []
         self.ending = threading.Event()
         self.thread: threading.Thread | None = None
@@ -60,7 +62,8 @@ class Analyser:
             watts = MEAN_WATTS + math.sin(len(self.samples))
             line = f"Time,{now()},Watts,{watts:.6f},Volts,{VOLTS:.6f},Amps,{watts / VOLTS:.6f},PF,0.970000"
             self.samples.append(line)
-            self.log.write(f"{line},Mark,{mark}\n")
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(f"{line},Mark,{mark}\n")
             self.ending.wait(1.0)
 
     def stop(self) -> str:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 LOGS = {"performance": (SUMMARY, DETAIL), "accuracy": (SUMMARY, DETAIL, ACCURACY)}
 """What a test of each mode puts into a tree."""
-OTHER_ROUND, NO_MODEL, SHORT, NOT_VALID, NOT_WHOLE, ENDPOINT = (
-    "other-round", "no-model", "short", "not-valid", "not-whole", "endpoint",
+OTHER_ROUND, NO_MODEL, SHORT, NOT_VALID, NOT_WHOLE, ENDPOINT, SIMULATED = (
+    "other-round", "no-model", "short", "not-valid", "not-whole", "endpoint", "simulated-power",
 )  # fmt: skip
 
 
@@ -60,6 +60,9 @@ def _general(found: Evidence, rules: RoundRules, model: ModelRules | None) -> It
     record, most = found.record, rules.checker.limits.file_bytes
     if record.endpoint is not None:
         yield Refusal(id=ENDPOINT, why="its system is a server that was there already: mlorch does not know what it is")
+    if record.power is not None and record.power.simulated:
+        why = "its power was measured by a simulated analyser: run it again without --power, or with a real one"
+        yield Refusal(id=SIMULATED, why=why)
     if model is None:
         words = f"`{record.stands_for}` is no model of {rules.name}" if record.stands_for else "it stands for no model"
         yield Refusal(id=NO_MODEL, why=words)
