@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,20 +108,12 @@ class Containers:
         """A test measured with power. Where that does not come to its end, `Ended` tells why."""
         from orchestrator.runs.power_run import measure_with_power
 
-        def follow(container: ContainerSpec, log: Path, *, counts: bool) -> Followed:
-            return self._follow(step, container, log, counts=counts)
-
+        say, follow = partial(self._say, step), partial(self._follow, step)
         found = measure_with_power(
-            step,
-            container,
-            folder,
-            engine=self.engine,
-            secrets=self.secrets,
-            say=lambda text: self._say(step, text),
-            follow=follow,
+            step, container, folder, engine=self.engine, secrets=self.secrets, say=say, follow=follow
         )
-        exit_, deployed = (None, None) if found.test is None else (found.test.exit, found.test.deployed)
-        return Ended(exit=exit_, left={}, deployed=deployed, error=found.error, clocks=found.clocks)
+        ended = Ended(exit=None, left={}, error=found.error, clocks=found.clocks)
+        return ended if found.test is None else replace(ended, exit=found.test.exit, deployed=found.test.deployed)
 
     def _served(self, step: RunStep, client: ContainerSpec, folder: Path) -> Ended:
         """A client and its servers. A server that is not ready, or ends too early, is told in `Ended`."""
@@ -337,7 +330,7 @@ class Containers:
     ) -> Followed:
         """Run one container to its end; it is stopped at its limit (the test's), and where ``judge`` has enough.
 
-        Of one that does not count nobody hears: its phases are not those of the test.
+        Of one that does not count nobody hears: its phases are not the test's.
         """
 
         def event(found: Mapping[str, object]) -> None:

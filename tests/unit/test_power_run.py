@@ -25,6 +25,7 @@ from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.results.power_text import power_rows, power_text
 from orchestrator.results.report import render
 from orchestrator.results.summary import document, summarise, table
+from orchestrator.results.verify.verification import verify
 
 pytestmark = pytest.mark.sockets
 
@@ -227,6 +228,18 @@ def test_the_client_reaches_nothing_but_its_two_servers(power):
     assert outcome.error is None
     assert heard == [b"", b"", b""]
     assert other.heard == []
+
+
+def test_verify_counts_the_power_anew_and_finds_one_that_was_edited(power):
+    outcome = power()
+    assert verify(outcome.folder).ok
+    path = outcome.folder / "run.json"
+    edited = replace(outcome.record, power=replace(outcome.record.power, watts=20.0, simulated=False))
+    path.write_text(to_json(edited))  # with a seal of its own
+    assert [fault.message for fault in verify(outcome.folder).faults] == [
+        "power.simulated is False, the session gives True",
+        "power.watts is 20.0, the session gives 40.0",
+    ]
 
 
 def test_nothing_is_left_of_the_folder_that_the_client_shared(power, tmp_path):
