@@ -31,6 +31,10 @@ def joules(value: float) -> str:
 
 def power_rows(fact: PowerFact) -> list[tuple[str, str]]:
     """The measurement with its server, analyser, clocks and checks, as names and values."""
+    return [*_figures(fact), *_who_measured(fact), *_verdicts(fact)]
+
+
+def _figures(fact: PowerFact) -> list[tuple[str, str]]:
     rows = [("power", power_text(fact))]
     if fact.simulated:
         rows.append(("power is", "simulated: its analyser says that it is none, so no submission takes the figure"))
@@ -43,10 +47,18 @@ def power_rows(fact: PowerFact) -> list[tuple[str, str]]:
     ]
     if fact.ranging_watts is not None:
         rows.append(("power in the ranging run", text(fact.ranging_watts, "W")))
-    rows += [("analyser", one) for one in fact.analysers]
+    return rows
+
+
+def _who_measured(fact: PowerFact) -> list[tuple[str, str]]:
+    rows = [("analyser", one) for one in fact.analysers]
     rows.append(("power server", f"{fact.server}{f', {fact.protocol}' if fact.protocol else ''}"))
     rows += [(f"clock of {clock.of}", _clock_text(clock)) for clock in fact.clocks]
-    rows.append(("power client", f"mlcommons/power-dev at {fact.commit[:12]}"))
+    return [*rows, ("power client", f"mlcommons/power-dev at {fact.commit[:12]}")]
+
+
+def _verdicts(fact: PowerFact) -> list[tuple[str, str]]:
+    rows = []
     if fact.checks:
         passed = sum(one.passed for one in fact.checks)
         rows.append(("MLCommons' check.py", f"{passed} of {len(fact.checks)} checks passed"))

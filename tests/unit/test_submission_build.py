@@ -12,6 +12,7 @@ from results_parts import SAMPLES, record_of
 from submission_build_parts import OVERLAY, add_pair, add_test, model_files, rules_of
 
 from orchestrator import cli
+from orchestrator.facts.power import PowerFact
 from orchestrator.facts.processors import Disturbance
 from orchestrator.results.store import Store
 
@@ -376,3 +377,15 @@ def test_what_cannot_be_built_is_refused(world, arguments, words):
     code, _, err = world.build(*arguments)
     assert code == 2
     assert words in err
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+def test_a_run_whose_power_a_simulated_analyser_measured_is_not_taken(world, simulated):
+    power = PowerFact(server="director:4950", ntp="director:123", image="i", commit="c", simulated=simulated, watts=40.0)
+    world.test("performance", power=power)
+    world.test("accuracy", second=1)
+    status, out, err = world.build()
+    assert ("measured by a simulated analyser" in out + err) is simulated
+    assert ("not written into the tree yet" in out + err) is not simulated
+    assert (status == 0) is not simulated
+    assert bool(world.files()) is not simulated

@@ -126,6 +126,8 @@ def _remarks(found: Evidence) -> Iterator[str]:
         yield f"disturbed: {reason}"
     for change in record.changed_rules:
         yield f"not by its recipe's rules: {change}"
+    if record.power is not None and record.power.watts is not None:
+        yield "its power is not written into the tree yet: the session is in `performance/` of its run's folder"
     if found.summary.guessed_rate:
         yield "its rate was a guess, and was not searched: the machine may be able to do more (`--find`)"
     if found.summary.verdict == "FAILED":
