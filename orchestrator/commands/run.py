@@ -78,8 +78,8 @@ def _rate(context: click.Context, parameter: click.Parameter, text: str | None) 
 @click.option(
     "--power",
     default="",
-    metavar="server=HOST[:PORT]",
-    help="Measure performance tests with MLCommons' power server; ,ntp=HOST names the time server.",
+    metavar="server=HOST|informal",
+    help="Measure performance tests with MLCommons' power server at HOST[:PORT], or by this host's own counters.",
 )
 @click.option("--endpoint", default="", metavar="URL", help="A server of OpenAI's interface that is there already.")
 @click.option("--model", "endpoint_model", default="", metavar="NAME", help="What the endpoint calls its model.")

@@ -192,6 +192,12 @@ def _estimate(summary: Summary) -> str:
 
 def _power_doubt(summary: Summary) -> str:
     """Why a power is none that a submission takes; empty where it is one, or was not measured."""
+    informal = summary.record.informal_power
+    if informal is not None and informal.reasons:
+        from orchestrator.facts.energy import REASONS
+
+        what = "no informal power" if informal.watts is None else "its informal power is doubtful"
+        return f"{_test(summary)}: {what}: {'; '.join(REASONS.get(code, code) for code in informal.reasons)}"
     power = summary.record.power
     if power is None or power.watts is None or (power.passed and not power.simulated):
         return ""

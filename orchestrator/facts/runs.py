@@ -110,6 +110,8 @@ class RunStep:
     """The server that is measured, where it is there already and nothing of it is mlorch's."""
     power: PlannedPower | None = None
     """How its power is measured, where it is: it runs twice then, and the first time for the analyser's ranges."""
+    informal_power: bool = False
+    """Whether this host's own counters of energy are read beside it."""
     limit: TimeLimit | None = None
     """Of its harness, and of what counts its accuracy; the steps of an external one have their own."""
 

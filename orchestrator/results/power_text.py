@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.energy import REASONS
 from orchestrator.facts.metrics import number, text
 from orchestrator.facts.power import MOST_APART_S
 
 if TYPE_CHECKING:
+    from orchestrator.facts.energy import InformalPower
     from orchestrator.facts.power import Clock, PowerFact
+    from orchestrator.facts.record import RunRecord
 
 SIMULATED = "simulated"
 _PREFIXES = ((1.0, 1.0, "J"), (1e-3, 1e3, "mJ"), (0.0, 1e6, "µJ"))
@@ -21,6 +24,28 @@ def power_text(fact: PowerFact | None) -> str:
     doubts = [SIMULATED] if fact.simulated else []
     doubts += [] if fact.passed else ["not by the rules"]
     return text(fact.watts, "W") + (f" ({', '.join(doubts)})" if doubts else "")
+
+
+def power_cell(record: RunRecord) -> str:
+    """A test's power in a table: an analyser's, else ``52.1 W (informal)`` by the host's counters."""
+    informal = record.informal_power
+    if record.power is not None or informal is None or informal.watts is None:
+        return power_text(record.power)
+    return f"{text(informal.watts, 'W')} (informal{', doubtful' if informal.reasons else ''})"
+
+
+def informal_rows(fact: InformalPower) -> list[tuple[str, str]]:
+    """The informal figure with what it is of, and why it is none or doubtful, as names and values."""
+    rows = []
+    if fact.watts is not None and fact.joules is not None:
+        rows.append(("power, informal", f"{text(fact.watts, 'W')}, {joules(fact.joules)} in {fact.seconds:,.1f} s"))
+        rows.append(("power is", "of the counters named here, not of the system at the wall: no submission takes it"))
+    else:
+        rows.append(("power, informal", "none"))
+    for one in fact.sources:
+        said = f"{text(one.watts, 'W')}, {one.samples:,} samples" if one.watts is not None else "gave nothing"
+        rows.append((f"power of {one.name} ({one.kind})", said))
+    return [*rows, *((f"power: {code}", REASONS.get(code, code)) for code in fact.reasons)]
 
 
 def joules(value: float) -> str:

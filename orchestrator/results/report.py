@@ -18,7 +18,7 @@ from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results import histogram, timeline
 from orchestrator.results.charts import latency_chart
-from orchestrator.results.power_text import power_rows
+from orchestrator.results.power_text import informal_rows, power_rows
 from orchestrator.results.report_examples import shown
 from orchestrator.results.summary import (
     accuracy_text,
@@ -111,7 +111,7 @@ def templates() -> Environment:
     )
     words = (
         *(accuracy_text, compliance_rows, disturbance_rows, facts, goal_text, interval_text, metric_text),
-        *(nanoseconds, percent, power_rows, reserved_text, setting_text, text),
+        *(nanoseconds, percent, informal_rows, power_rows, reserved_text, setting_text, text),
     )
     found.filters.update({each.__name__: each for each in words})
     return found

@@ -13,7 +13,7 @@ from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.clock import moment
 from orchestrator.results.measure import error_reasons, measured_of
-from orchestrator.results.power_text import power_text
+from orchestrator.results.power_text import power_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -162,6 +162,7 @@ def document(summary: Summary) -> dict[str, object]:
         "disturbed": None if record.disturbance is None else record.disturbance.disturbed,
         "disturbance": None if record.disturbance is None else to_plain(record.disturbance),
         "power": None if record.power is None else {**to_plain(record.power), "passed": record.power.passed},
+        "informal_power": None if record.informal_power is None else to_plain(record.informal_power),
         "reservation": None if record.reservation is None else to_plain(record.reservation),
     }
 
@@ -215,10 +216,10 @@ class Table(NamedTuple):
 def table(summaries: Sequence[Summary], *, marks: bool = True) -> Table:
     """The table of these tests, with `POWER` where that was measured in any; ``marks`` as in `row`."""
     rows = [row(one, marks=marks) for one in summaries]
-    if all(one.record.power is None for one in summaries):
+    if all(one.record.power is None and one.record.informal_power is None for one in summaries):
         return Table(COLUMNS, rows)
     *names, verdict = COLUMNS
-    found = [(*cells[:-1], power_text(one.record.power), cells[-1]) for one, cells in zip(summaries, rows, strict=True)]
+    found = [(*cells[:-1], power_cell(one.record), cells[-1]) for one, cells in zip(summaries, rows, strict=True)]
     return Table((*names, POWER, verdict), found, (*RIGHT, len(names)))
 
 

@@ -36,7 +36,7 @@ LEAST_S = 1.0
 """A shorter window says nothing: the kernel counts in hundredths of a second."""
 _LEAST_WORST_S = 0.5
 _JOIN_S = 5.0
-_BEGINS, _ENDS = ("test", "accuracy"), "done"
+BEGINS, ENDS = ("test", "accuracy"), "done"
 """Phases of the harness: docs/run-contract.md."""
 
 
@@ -116,9 +116,9 @@ class DisturbanceMeter:
         """A phase of the harness begins."""
         if event.get("event") != "phase" or self.step.external is not None:
             return
-        if event.get("name") in _BEGINS:
+        if event.get("name") in BEGINS:
             self._begin()
-        elif event.get("name") == _ENDS:
+        elif event.get("name") == ENDS:
             self._end()
         else:
             self._wake.set()  # its container runs: time to find its control group

@@ -21,6 +21,7 @@ from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import Store, discard_report, release_reserve
 from orchestrator.runs.containers import Containers
 from orchestrator.runs.disturbance import DisturbanceMeter
+from orchestrator.runs.energy_meter import EnergyMeter
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
 from orchestrator.runs.folder import changed_settings, prepare_folder, with_files
@@ -72,14 +73,15 @@ class Watcher:
 
 
 class _Metered(Watcher):
-    """Hands on what happens, and tells a meter of it."""
+    """Hands on what happens, and tells meters of it."""
 
-    def __init__(self, watcher: Watcher, meter: DisturbanceMeter) -> None:
+    def __init__(self, watcher: Watcher, *meters: DisturbanceMeter | EnergyMeter) -> None:
         self._watcher = watcher
-        self._meter = meter
+        self._meters = meters
 
     def event(self, step: RunStep, event: Mapping[str, object]) -> None:
-        self._meter.event(event)
+        for meter in self._meters:
+            meter.event(event)
         self._watcher.event(step, event)
 
     def line(self, step: RunStep, text: str) -> None:
@@ -131,7 +133,8 @@ class Runner:
         record = replace(record, limit=step.limit)
         folder = self.store.begin(record)
         meter = self._meter(step)
-        watcher = _Metered(self.watcher, meter)
+        energy = EnergyMeter(step=step) if step.informal_power else None
+        watcher = _Metered(self.watcher, meter, *filter(None, [energy]))
         containers = Containers(
             engine=self.engine,
             watcher=watcher,
@@ -141,9 +144,9 @@ class Runner:
         )
         try:
             prepare_folder(folder, step)
-            with meter:
+            with meter, energy or contextlib.nullcontext():
                 ended = containers.run(step, folder)
-            record = replace(record, disturbance=meter.found())
+            record = _metered(record, meter, energy)
         except BaseException as exc:  # noqa: BLE001 (always raised again)
             seen = meter.found() if meter.began else None
             record = replace(record, disturbance=seen, roles=with_ended_roles(record.roles, containers.roles))
@@ -275,6 +278,13 @@ def _unmeasured(
     else:
         error = accuracy_log_failure(folder, _samples(step)) if record.mode == "accuracy" else None
     return error or _sample_failure(step, measured.loadgen)
+
+
+def _metered(record: RunRecord, meter: DisturbanceMeter, energy: EnergyMeter | None) -> RunRecord:
+    """The record with what was read beside the test."""
+    disturbance = meter.found()
+    informal = None if energy is None else energy.found(disturbance.others)
+    return replace(record, disturbance=disturbance, informal_power=informal)
 
 
 def _power(record: RunRecord, folder: Path, measured: Measured, ended: Ended) -> PowerFact | None:

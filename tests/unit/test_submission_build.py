@@ -381,7 +381,9 @@ def test_what_cannot_be_built_is_refused(world, arguments, words):
 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_a_run_whose_power_a_simulated_analyser_measured_is_not_taken(world, simulated):
-    power = PowerFact(server="director:4950", ntp="director:123", image="i", commit="c", simulated=simulated, watts=40.0)
+    power = PowerFact(
+        server="director:4950", ntp="director:123", image="i", commit="c", simulated=simulated, watts=40.0
+    )
     world.test("performance", power=power)
     world.test("accuracy", second=1)
     status, out, err = world.build()

@@ -19,18 +19,22 @@ if TYPE_CHECKING:
     from orchestrator.operations.run.benchmarks import PlannedBenchmark
     from orchestrator.operations.run.request import RunRequest
 
+INFORMAL = "informal"
+"""`--power informal`: what this host's own counters say, without an analyser."""
 _ADDRESS = re.compile(
     r"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})))(?::(?P<port>[0-9]{1,5}))?"
 )
-_HINT = "write --power server=HOST[:PORT], and ,ntp=HOST[:PORT] where another host is the time server"
+_HINT = (
+    "write --power server=HOST[:PORT], and ,ntp=HOST[:PORT] where another host is the time server; or --power informal"
+)
 
 
 def power_server(text: str) -> PowerServer | None:
-    """The server of `--power server=HOST[:PORT][,ntp=HOST[:PORT]]`; None of an empty text.
+    """The server of `--power server=HOST[:PORT][,ntp=HOST[:PORT]]`; None of an empty text, and of `informal`.
 
     Raises `UsageError` [power-syntax]. Without ``ntp`` the power server's own host is asked for the time.
     """
-    if not text:
+    if text in {"", INFORMAL}:
         return None
     said: dict[str, str] = {}
     for part in text.split(","):
@@ -55,9 +59,11 @@ def _address(text: str, port: int) -> tuple[str, int]:
 
 def check_power(request: RunRequest) -> None:
     """Whether the options fit each other. Raises `UsageError`: `power-syntax`, `power-not-possible`."""
-    if power_server(request.power) is None:
+    measured = power_server(request.power) is not None
+    others = {"--endpoint": request.endpoint}
+    others |= {"--find": "find" if request.find else "", "--roles": request.roles} if measured else {}
+    if not request.power:
         return
-    others = {"--endpoint": request.endpoint, "--find": request.find, "--roles": request.roles}
     for name in [name for name, given in others.items() if given]:
         hint = "search the rate first: it is kept for this system" if name == "--find" else "leave one of them out"
         raise UsageError(f"{name} and --power exclude each other", hint=hint, slug="power-not-possible")

@@ -80,7 +80,8 @@ class RunRequest:
     endpoint_key_env: str = option("--endpoint-key-env", "")
     endpoint_ca_file: str = option("--endpoint-ca-file", "")
     power: str = option("--power", "")
-    """``server=HOST[:PORT][,ntp=HOST[:PORT]]``: MLCommons' power server, and the time server of both clocks."""
+    """``server=HOST[:PORT][,ntp=HOST[:PORT]]``: MLCommons' power server, and the time server of both clocks; or
+    ``informal``: this host's own counters of energy."""
     sign_key: str = option("--sign-key", "")
     """The file of a private key that every record is signed with when its run has ended; its password is the
     variable MLORCH_KEY_PASSWORD's."""

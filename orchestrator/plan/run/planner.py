@@ -92,6 +92,7 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         endpoint=environment.endpoint,
         role_deviations=_deviations(workload, environment),
         power=planned_power(workload, environment, cell, identifier, container),
+        informal_power=environment.informal_power and cell.mode == "performance",
         limit=_limit(settings, choices, external),
     )
 

@@ -95,3 +95,5 @@ class RunEnvironment:
     power: PowerServer | None = None
     """What measures the power, where that is asked for; the client's own folder is made below ``power_folder``."""
     power_folder: str = ""
+    informal_power: bool = False
+    """Whether this host's own counters of energy are read beside performance tests."""
