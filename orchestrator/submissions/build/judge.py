@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.measured import GOOD_VERDICTS
+from orchestrator.facts.power import PERFORMANCE, POWER, RANGING, TESTING
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results.loadgen import ACCURACY, DETAIL, SUMMARY
 from orchestrator.submissions.build.accuracy import missing_metrics
@@ -14,6 +15,7 @@ from orchestrator.submissions.build.layout import FOLDER_NAME
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.facts.record import RunRecord
     from orchestrator.facts.rounds import ModelRules, RoundRules
     from orchestrator.submissions.build.evidence import Evidence
 
@@ -45,7 +47,7 @@ def judge(found: Evidence, rules: RoundRules, *, short: bool = False) -> Judgeme
     """A run against the rules of the open division of a round; ``short`` takes tests that are too short, and tells."""
     model = rules.models.get(found.record.stands_for)
     refusals = [*_general(found, rules, model), *_verdict(found)]
-    remarks = list(_remarks(found))
+    remarks = [*_remarks(found), *_of_power(found.record, rules)]
     if model is not None and found.loadgen is not None:
         too_short = tuple(_too_short(found, rules.name, model))
         if short:
@@ -126,12 +128,37 @@ def _remarks(found: Evidence) -> Iterator[str]:
         yield f"disturbed: {reason}"
     for change in record.changed_rules:
         yield f"not by its recipe's rules: {change}"
-    if record.power is not None and record.power.watts is not None:
-        yield "its power is not written into the tree yet: the session is in `performance/` of its run's folder"
     if found.summary.guessed_rate:
         yield "its rate was a guess, and was not searched: the machine may be able to do more (`--find`)"
     if found.summary.verdict == "FAILED":
         yield "; ".join(found.summary.reasons) or "its accuracy is below its goal"
+
+
+def session_files(record: RunRecord, rules: RoundRules) -> tuple[str, ...]:
+    """The files of a session with power that stand in the tree, below `performance`; none where it does not count."""
+    power, files = record.power, rules.checker.files
+    if power is None or power.watts is None or power.simulated or not power.passed:
+        return ()
+    names = (
+        *(f"{POWER}/{name}" for name in files.power),
+        *(f"{RANGING}/{name}" for name in (*files.performance, *files.power_run)),
+        *(f"{TESTING}/{name}" for name in files.power_run),
+    )
+    return names if all(f"{PERFORMANCE}/{name}" in record.files for name in names) else ()
+
+
+def _of_power(record: RunRecord, rules: RoundRules) -> Iterator[str]:
+    """Whether the power of a test stands in the tree, and what its submitter has to add."""
+    power = record.power
+    if power is None or power.watts is None:
+        return
+    if not session_files(record, rules):
+        failed = [one.name for one in power.checks if not one.passed]
+        yield f"its power is not in the tree: {'; '.join((*failed, *power.faults)[:2]) or 'its session is not whole'}"
+        return
+    documents = " and ".join(f"{start}.md" for start in rules.checker.files.power_settings)
+    if documents:
+        yield f"its power is in the tree; {documents} are yours to write, into the system's folder above this one"
 
 
 def _complaints(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:

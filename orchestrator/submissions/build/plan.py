@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.power import PERFORMANCE
 from orchestrator.results.loadgen import ACCURACY
 from orchestrator.submissions.build.accuracy import accuracy_text
 from orchestrator.submissions.build.choose import Lack
-from orchestrator.submissions.build.judge import LOGS, category_remark
+from orchestrator.submissions.build.judge import LOGS, category_remark, session_files
 from orchestrator.submissions.build.layout import CALIBRATION, Layout, Place
 from orchestrator.submissions.build.measurements import measurements_document, user_conf_text
 from orchestrator.submissions.build.readme import CALIBRATION as CALIBRATION_TEXT
@@ -175,6 +176,10 @@ def _result(
         f"{logs}/accuracy/accuracy.txt": accuracy_text(targets, accuracy.summary.accuracies, whole.sha256),
     }
     copies = {f"{logs}/performance/run_1/{name}": _copy(pair.performance, name) for name in LOGS["performance"]}
+    copies |= {
+        f"{logs}/{PERFORMANCE}/{name}": _copy(pair.performance, f"{PERFORMANCE}/{name}")
+        for name in session_files(pair.record, rules)
+    }
     copies |= {f"{logs}/accuracy/{name}": _copy(accuracy, name) for name in LOGS["accuracy"]}
     units = layout.units_of(place)
     return ResultPlan(place=place, pair=pair, units=units, remarks=remarks, texts=texts, copies=copies)
