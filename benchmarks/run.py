@@ -1,7 +1,7 @@
 """`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
 
     python benchmarks/run.py [startup] [results] [assets] [build] [harness] [workloads] [served] [reference] [client]
-        [calibration] [found_rate] [launch] [registry] [sharing] [submission_check] [store]
+        [calibration] [found_rate] [launch] [registry] [sharing] [submission_check] [submission_build] [store]
         [--target T [--on-host]] [--json] [--write]
 
 `--target cuda` measures the harness against the bare framework on that target's device, with `--on-host` without
@@ -42,6 +42,7 @@ PARTS = (
     "registry",
     "sharing",
     "submission_check",
+    "submission_build",
     "store",
 )
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"

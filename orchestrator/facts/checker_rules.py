@@ -32,8 +32,10 @@ Check = Literal[
     "accuracy-extras",
     "accuracy-samples",
     "accuracy-errors",
+    "open-accuracy",
     "performance-files",
     "validity",
+    "validity-tokens",
     "loadgen-errors",
     "seeds",
     "early-stopping",
@@ -50,6 +52,7 @@ Check = Literal[
 ]
 """The rules that rounds treat differently; docs/rounds.md says what each one is."""
 CHECKS: tuple[str, ...] = get_args(Check)
+OpenAccuracy = Literal["any", "any-figure"]
 
 
 class Program(NamedTuple):
@@ -58,6 +61,10 @@ class Program(NamedTuple):
     repository: str
     commit: str
     path: str
+    layer: str = ""
+    """The side image that has the repository, or as much of it as the checker needs."""
+    skips: Mapping[str, str] = {}
+    """Rules that it can be told not to look at, and the option that says so."""
 
 
 class Layout(NamedTuple):
@@ -140,6 +147,26 @@ class Inferred(NamedTuple):
     """The one that was run."""
 
 
+class PowerSession(NamedTuple):
+    """What the checker accepts of a session of the power client."""
+
+    clients: tuple[str, ...] = ()
+    """Beginnings of the sha256 of the lists of sources (JSON, sorted) of the clients that MLCommons accepts."""
+    ptdaemon: tuple[str, ...] = ()
+    """Versions."""
+    amperes_reset: tuple[int, ...] = ()
+    """Which commands for the range of amperes may be the one that puts it back, from 1."""
+
+
+class EqualIssue(NamedTuple):
+    """How the checker sees that samples were issued equally often, of the models that have to."""
+
+    divisions: tuple[str, ...] = ()
+    """Those in which it looks."""
+    conf_files: tuple[str, ...] = ()
+    """Files of the measurements of which one has to set it; the log says it where there is no name."""
+
+
 class Endpoints(NamedTuple):
     """Results of MLCommons' endpoints client instead of LoadGen."""
 
@@ -174,11 +201,19 @@ class CheckerRules:
     """Of the summary."""
     units: Mapping[str, str] = field(default_factory=dict)
     """By scenario; a model may have its own."""
+    units_by: Literal["folder", "model"] = "model"
+    """Whose own: those of the model that the folder is called as, or of the one that it is of."""
     power_units: Mapping[str, str] = field(default_factory=dict)
+    power_session: PowerSession = field(default_factory=PowerSession)
     result_keys: Mapping[str, str] = field(default_factory=dict)
     """By the scenario that LoadGen ran, the key of its detail log that is the result; a model may have its own."""
     accuracy_lines: Mapping[str, str] = field(default_factory=dict)
     """By metric, a pattern (`facts.patterns`) of a line of `accuracy.txt`, from its start; the value is its group."""
+    accuracy_column: Literal["number", "named"] = "named"
+    """How the summary has it: the last figure alone, which is all that counts then, or each with its metric."""
+    open_accuracy: OpenAccuracy = "any"
+    """What of an accuracy test is for reading only in the open division, once there is a figure: all that is wrong with
+    it (`any`), or the figure and its hash alone (`any-figure`)."""
     forgiven_errors: tuple[str, ...] = ()
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[Inferred, ...] = ()
@@ -188,6 +223,9 @@ class CheckerRules:
     """Other names of models."""
     guesses: Mapping[str, str] = field(default_factory=dict)
     """Part of a folder's name → model, the first that fits, where nothing else says which model it is."""
+    equal_issue: EqualIssue = field(default_factory=EqualIssue)
+    token_limits: tuple[str, ...] = ()
+    """Scenarios in which the latencies of tokens are limited; the streams are held to Server's."""
     tests: Mapping[str, ComplianceFiles] = field(default_factory=dict)
     endpoints: Endpoints = field(default_factory=Endpoints)
     delta_percent: float = 0

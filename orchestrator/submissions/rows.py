@@ -99,6 +99,8 @@ def _unit(result: ResultFacts, model: ModelRules, book: Rulebook) -> str:
     """What the figure is in. The official table forgets some that are counted in tokens."""
     submission = model.submission
     unit = submission.units.get(result.scenario, "")
+    if book.as_official and book.checker.units_by == "folder" and result.model_name not in book.round.models:
+        unit = book.checker.units.get(result.scenario, "")
     return TOKENS if submission.in_tokens(result.scenario) and not book.as_official else unit
 
 

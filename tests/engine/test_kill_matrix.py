@@ -1,4 +1,4 @@
-"""A sample of `make kill`: five of its nine verbs killed once at a random moment, and the next command right."""
+"""A sample of `make kill`: five of its eleven verbs killed once at a random moment, and the next command right."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from orchestrator.host.file_lock import locked_if_free
 from orchestrator.host.files import write_failure
 from orchestrator.host.scratch import scratch_folder
 from orchestrator.host.untrusted import LARGEST_HASHED, UnreadableFile, opened, read_object, read_text, require_dense
-from orchestrator.submissions.build.accuracy import CUT, KEPT
+from orchestrator.submissions.accuracy_log import KEPT, truncated
 from orchestrator.submissions.build.layout import MODEL_MAPPING
 from orchestrator.submissions.build.plan import json_text
 from orchestrator.submissions.build.readme import MARK
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from orchestrator.submissions.build.plan import Copy, ResultPlan, TreePlan
-
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +120,7 @@ def _copied(copy: Copy) -> bytes:
     try:
         with opened(copy.folder, copy.name, min(copy.known.size, LARGEST_HASHED)) as stream:
             require_dense(stream, copy.folder, copy.name)
-            data, sha256 = _ends(stream) if copy.cut and copy.known.size >= KEPT else _whole(stream)
+            data, sha256 = truncated(stream) if copy.cut and copy.known.size >= KEPT else _whole(stream)
     except UnreadableFile as error:
         raise _changed(copy, error.reason) from None
     if sha256 != copy.known.sha256:
@@ -133,16 +131,6 @@ def _copied(copy: Copy) -> bytes:
 def _whole(stream: BinaryIO) -> tuple[bytes, str]:
     data = stream.read()
     return data, hashlib.sha256(data).hexdigest()
-
-
-def _ends(stream: BinaryIO) -> tuple[bytes, str]:
-    """The ends of a long log, as MLCommons' truncate_accuracy_log.py leaves them, and the hash of the whole."""
-    digest, start, end = hashlib.sha256(), b"", b""
-    while block := stream.read(_BLOCK):
-        digest.update(block)
-        start = start or block[:KEPT]
-        end = (end + block)[-KEPT:]
-    return start + CUT + end, digest.hexdigest()
 
 
 def _changed(copy: Copy, why: str) -> StepFailed:

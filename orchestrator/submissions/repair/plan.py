@@ -1,0 +1,155 @@
+"""Which steps mend what a check found. Pure: from findings, a listing and what accuracy logs say.
+
+Only what is mechanical: nothing that somebody would have to know. Nothing is lost either: what is moved out of the
+tree, or truncated, is kept as it was.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from orchestrator.submissions.findings import Finding
+    from orchestrator.submissions.tree import Folder
+
+Kind = Literal["truncate", "hash", "set-aside", "remove-folder", "map-model"]
+ACCURACY_LOG = "mlperf_log_accuracy.json"
+_SET_ASIDE = ("hidden-names", "pycache")
+_OF_LOGS = ("accuracy-hash", "accuracy-log-size", "file-size")
+_LEAST = 2
+"""Folders from the root to a submitter's, which stays even where it is empty."""
+
+
+class LogFacts(NamedTuple):
+    """An accuracy log and the accuracy.txt beside it."""
+
+    folder: str
+    size: int
+    sha256: str
+    """Of the log as it is there."""
+    truncated: bool
+    text: bool
+    """Whether there is an accuracy.txt that can be read."""
+    hash: str
+    """What that says; empty where it says nothing."""
+
+
+class Step(NamedTuple):
+    """One change to a tree."""
+
+    kind: Kind
+    path: str
+    rule: str
+    what: str
+    """What is done, for people."""
+    value: str = ""
+    """The hash that is written, the model that a name is mapped to."""
+
+    def document(self) -> dict[str, Any]:
+        """Its JSON."""
+        return {"kind": self.kind, "path": self.path, "rule": self.rule, "what": self.what, "value": self.value or None}
+
+
+class RepairPlan(NamedTuple):
+    """The steps in their order, and what no step mends."""
+
+    steps: tuple[Step, ...]
+    left: tuple[Finding, ...]
+
+
+def plan_repairs(
+    findings: Sequence[Finding], root: Folder, logs: Mapping[str, LogFacts], mapped: Mapping[str, str]
+) -> RepairPlan:
+    """What mends the findings of a check.
+
+    ``logs`` are the accuracy logs by their folders; ``mapped`` are models by the paths of their folders, for those
+    that the round cannot know by their names and somebody named.
+    """
+    aside = _outermost(found.path for found in findings if found.rule in _SET_ASIDE)
+    steps = [
+        *_log_steps(findings, logs),
+        *(_aside(path, findings) for path in aside),
+        *_folder_steps(root, aside, {found.path for found in findings if found.rule == "empty-folders"}),
+        *(
+            Step("map-model", found.path, "model", f"is {mapped[found.path]} by model_mapping.json", mapped[found.path])
+            for found in findings
+            if found.rule == "model" and found.path in mapped
+        ),
+    ]
+    mended = {(step.rule, step.path) for step in steps}
+    left = [found for found in findings if not _is_mended(found, mended, aside)]
+    return RepairPlan(tuple(steps), tuple(left))
+
+
+def log_folders(findings: Iterable[Finding]) -> list[str]:
+    """The folders whose accuracy logs have to be looked at."""
+    found = {each.path.rpartition("/")[0]: None for each in findings if _is_of_log(each)}
+    return list(found)
+
+
+def _is_of_log(found: Finding) -> bool:
+    name = found.path.rpartition("/")[2]
+    return found.rule in _OF_LOGS and name in {ACCURACY_LOG, "accuracy.txt"}
+
+
+def _log_steps(findings: Sequence[Finding], logs: Mapping[str, LogFacts]) -> Iterable[Step]:
+    """The hash first, then the log: a run that is cut between the two goes on from there."""
+    by_folder: dict[str, set[str]] = defaultdict(set)
+    for found in findings:
+        if _is_of_log(found):
+            by_folder[found.path.rpartition("/")[0]].add(found.rule)
+    for folder, rules in by_folder.items():
+        log = logs.get(folder)
+        if log is None or log.truncated or not log.text or (log.hash and log.hash != log.sha256):
+            continue
+        if not log.hash:
+            yield Step(
+                "hash", f"{folder}/accuracy.txt", "accuracy-hash", f"gets the hash of {ACCURACY_LOG}", log.sha256
+            )
+        for rule in sorted(rules - {"accuracy-hash"}):
+            what = f"is truncated to its two ends ({log.size:,} bytes now)"
+            yield Step("truncate", f"{folder}/{ACCURACY_LOG}", rule, what, log.sha256)
+            break
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """Paths without those that lie below another one of them."""
+    found: list[str] = []
+    for path in sorted(set(paths)):
+        if not found or not path.startswith(f"{found[-1]}/"):
+            found.append(path)
+    return found
+
+
+def _aside(path: str, findings: Sequence[Finding]) -> Step:
+    rule = next(found.rule for found in findings if found.rule in _SET_ASIDE and found.path == path)
+    return Step("set-aside", path, rule, "is moved out of the tree")
+
+
+def _folder_steps(root: Folder, aside: Sequence[str], empty: set[str]) -> list[Step]:
+    """Folders that are empty, and those that are when others have gone, the innermost first."""
+    gone = set(aside)
+    steps: list[Step] = []
+    for folder in reversed(list(root.walk())):
+        if folder.path.count("/") < _LEAST or folder.path in gone or _lies_in(folder.path, aside):
+            continue
+        names = (*folder.files, *folder.links, *folder.folders)
+        if any(folder.below(name) not in gone for name in names) or not (names or folder.path in empty):
+            continue
+        gone.add(folder.path)
+        steps.append(Step("remove-folder", folder.path, "empty-folders", "is an empty folder, and is removed"))
+    return steps
+
+
+def _lies_in(path: str, others: Sequence[str]) -> bool:
+    return any(path.startswith(f"{other}/") for other in others)
+
+
+def _is_mended(found: Finding, mended: set[tuple[str, str]], aside: Sequence[str]) -> bool:
+    if (found.rule, found.path) in mended or found.path in aside or _lies_in(found.path, aside):
+        return True
+    truncated = any(path == found.path and rule in _OF_LOGS for rule, path in mended)
+    return found.rule in _OF_LOGS and truncated
