@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.host.files import atomic_write_text, output_path
-from orchestrator.operations.results_import import store_folder
-from orchestrator.results.tables.asking import MOST_ROWS, TIMEOUT_S, Answer, OwnQueries, ask, own_query
-from orchestrator.results.tables.database import Database
+from orchestrator.results.tables.database import Database, store_folder
+from orchestrator.results.tables.queries import MOST_ROWS, TIMEOUT_S, Answer, OwnQueries, own_query
 from orchestrator.results.tables.ranking import (
     ALL,
     BENCHMARKS,
@@ -41,6 +40,8 @@ _STEERING = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 def query_store(sql: str, store: Path | None, *, limit: int = MOST_ROWS, timeout_s: float = TIMEOUT_S) -> Answer:
     """A statement that reads (`asking.ask`)."""
+    from orchestrator.results.tables.asking import ask
+
     return ask(Database(store_folder(store)), sql, limit=limit, timeout_s=timeout_s)
 
 

@@ -23,8 +23,9 @@ from orchestrator.operations.results_store import compare_store, csv_text, list_
 from orchestrator.results.store import Store
 from orchestrator.results.tables import database as database_module
 from orchestrator.results.tables import worker
-from orchestrator.results.tables.asking import Answer, ask, own_query
+from orchestrator.results.tables.asking import ask
 from orchestrator.results.tables.database import Database
+from orchestrator.results.tables.queries import Answer, own_query
 from orchestrator.results.tables.ranking import Ranking
 
 TABLES = Path(__file__).parents[1] / "fixtures" / "tables"
