@@ -82,7 +82,7 @@ def test_a_build_again_replaces_the_tests_of_a_result_too(world):
     closed(world)
     _, tests = add(world, second=20)
     document = closed(world)
-    assert document["written"] == {"added": 0, "replaced": 1}
+    assert document["written"] == {"added": 0, "replaced": 1, "unchanged": 0}
     folder = world.tree / "closed" / "Acme" / "compliance" / SYSTEM / "resnet" / "Offline"
     said = world.tree / "closed" / "Acme" / "measurements" / SYSTEM / "resnet" / "Offline" / "README.md"
     assert sorted(path.name for path in folder.iterdir()) == ["TEST01", "TEST04"]
