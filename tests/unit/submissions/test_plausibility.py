@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import cache
 from pathlib import Path
 
@@ -115,6 +116,13 @@ def test_names_as_people_write_them_are_not_odd(fields):
 @pytest.mark.parametrize(("fields", "rules_of"), ODD)
 def test_names_and_fields_that_cannot_both_be_meant_are_odd(fields, rules_of):
     assert of_system(**fields) == rules_of
+
+
+@pytest.mark.parametrize("text", ["H100 " * 200_000, "H100_" * 200_000, "8x" * 200_000, "8x " + "a " * 300_000])
+def test_a_name_of_megabytes_costs_no_more_than_a_short_one(text):
+    began = time.process_time()
+    of_system(SystemName=text, accelerator_model_name=text, host_processor_model_name=text)
+    assert time.process_time() - began < 2
 
 
 def shown(scenario: str, result: float, unit: str = "Samples/s", **more: str) -> dict[str, str]:
