@@ -98,7 +98,7 @@ def add_test(
     for source in sorted((LOGS / case).iterdir()):
         shutil.copy(source, folder)
     detail = folder / "mlperf_log_detail.txt"
-    more = {"qsl_reported_total_count": data_samples}
+    more = {"qsl_reported_total_count": data_samples, "effective_accuracy_sample_count": data_samples}
     if scenario == "Server":
         more["effective_target_latency_ns"] = latency_ms * 10**6
     detail.write_text(_of_round(detail.read_text(), rules, scenario, seconds, more))
