@@ -173,6 +173,8 @@ def test_a_hint_refuses_nothing_and_can_be_left_out(tmp_path, monkeypatch, capsy
     assert api.submission.check(tree, round="v5.1", skip=["odd-cores"])["findings"] == []
     assert run(["submission", "check", str(tree), "--round", "v5.1", "--format", "github"]) == 0
     assert capsys.readouterr().out.startswith("::notice ")
+    assert run(["submission", "summary", str(tree), "--round", "v5.1", "--html", str(tmp_path / "page.html")]) == 0
+    assert "odd-cores" in (tmp_path / "page.html").read_text()
 
 
 def test_the_docs_say_every_hint():
