@@ -24,10 +24,11 @@ class CampaignView(RunView, CampaignWatcher):
         super().__init__(console)
         self._all: TaskID | None = None
         self._number = self._total = 0
+        self._cell = ""
 
-    def cell(self, planned: PlannedCell, number: int, total: int, left_s: float | None) -> None:  # noqa: ARG002 (its test says what it is)
+    def cell(self, planned: PlannedCell, number: int, total: int, left_s: float | None) -> None:
         """A cell begins; on a terminal a line below its test says how many there are and how long they may take."""
-        self._number, self._total = number, total
+        self._number, self._total, self._cell = number, total, planned.cell.title
         left = "" if left_s is None else f"about {time_words(left_s)} left"
         if self._progress is None:
             if left:
@@ -38,9 +39,9 @@ class CampaignView(RunView, CampaignWatcher):
         words = f"cell {number} of {total}" + (f", {left}" if left else "")
         self._progress.update(self._all, completed=number - 1, note=words)
 
-    def begin(self, step: RunStep, number: int, total: int) -> None:  # noqa: ARG002 (a cell has one test)
-        """The test of a cell begins, under the number of the cell."""
-        super().begin(step, self._number, self._total)
+    def title(self, step: RunStep, number: int, total: int) -> str:  # noqa: ARG002 (a cell has one test)
+        """The test of a cell, under the cell's number and with all its axes."""
+        return f"[{self._number}/{self._total}] {self._cell}"
 
     def ended(self, end: CellEnd) -> None:
         """A try of a cell ended; that it failed before its test is told already."""

@@ -16,7 +16,8 @@ _OWN_CORES = re.compile(r"\b([0-9]{1,4})-core\b", re.IGNORECASE)
 class AcceleratorPart(NamedTuple):
     """An accelerator; None where nothing is known."""
 
-    words: frozenset[str]
+    words: tuple[str, ...]
+    """All of them are in its name."""
     watts: float | None
     tops: float | None
     source: str
@@ -34,8 +35,8 @@ class ModelWork(NamedTuple):
 class KnownParts:
     """All that is known of parts."""
 
-    processors: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """By the maker and the word that tells them apart, the cores of one."""
+    processors: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By the maker and by the word that tells them apart, the cores of one."""
     accelerators: tuple[AcceleratorPart, ...] = ()
     work: Mapping[str, ModelWork] = field(default_factory=dict)
 
@@ -43,14 +44,19 @@ class KnownParts:
         """The cores of the processor that a name is of; None where it is not known, or the name is of several."""
         own = {int(number) for number in _OWN_CORES.findall(name)}
         words = set(words_of(name))
-        known = {cores for (maker, word), cores in self.processors.items() if {maker, word} <= words}
+        known = {
+            cores
+            for maker, processors in self.processors.items()
+            for word, cores in processors.items()
+            if {maker, word} <= words
+        }
         found = own or known
         return found.pop() if len(found) == 1 else None
 
     def accelerator_of(self, name: str) -> AcceleratorPart | None:
         """The accelerator that a name is of; None where it is not known, or the name is of several."""
         words = set(words_of(name))
-        found = [part for part in self.accelerators if part.words <= words]
+        found = [part for part in self.accelerators if words.issuperset(part.words)]
         return found[0] if len(found) == 1 else None
 
 

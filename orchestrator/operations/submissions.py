@@ -7,10 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.definitions.catalog.parts import known_parts
-from orchestrator.definitions.catalog.rounds import near, round_names
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.facts.checker_rules import CHECKS
+from orchestrator.facts.round_form import form_of, parts_from, rules_from
 from orchestrator.host.folders import cache_home
 from orchestrator.host.replacing import replacing
 from orchestrator.submissions.check import Checked, check_tree
@@ -23,6 +22,8 @@ from orchestrator.submissions.rules import ALL_RULES
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from orchestrator.facts.parts import KnownParts
+    from orchestrator.facts.rounds import RoundRules
     from orchestrator.operations.context import Context
     from orchestrator.submissions.findings import Finding, Rule
 
@@ -118,7 +119,7 @@ def check_submission(context: Context, request: CheckRequest) -> SubmissionCheck
             hint=f"a tree has DIVISION/SUBMITTER/results, and divisions are {', '.join(rules.checker.divisions)}",
             slug="no-results",
         )
-    hints = hints_of(checked.columns, checked.rows, known_parts(context.catalog), book)
+    hints = hints_of(checked.columns, checked.rows, kept_parts(context), book)
     return SubmissionCheck(request=request, checked=checked, hints=hints)
 
 
@@ -129,8 +130,10 @@ def rulebook_of(
 
     Raises `UsageError`: `unknown-round`, `no-checker-rules`, `unknown-rule`, `no-tree`.
     """
-    rules = context.catalog.round_rules(round_name)
+    rules = kept_rules(context, round_name)
     if not rules.checker.divisions:
+        from orchestrator.definitions.catalog.rounds import round_names
+
         able = [name for name in round_names(context.catalog) if context.catalog.round_rules(name).checker.divisions]
         raise UsageError(
             f"{rules.name} does not say what its submissions look like",
@@ -140,6 +143,8 @@ def rulebook_of(
     known = {rule.id for rule in (*ALL_RULES, *HINTS)} | set(CHECKS)
     for name in skip:
         if name not in known:
+            from orchestrator.definitions.catalog.rounds import near
+
             raise UsageError(f"there is no rule `{name}`", hint=near(name, known), slug="unknown-rule")
     if not tree.is_dir():
         raise UsageError(
@@ -150,9 +155,35 @@ def rulebook_of(
     return Rulebook(rules, as_official=as_official, ignored=frozenset(skip))
 
 
+def kept_rules(context: Context, name: str) -> RoundRules:
+    """The rules of a round, from the cache where no recipe changed. Raises as `Catalog.round_rules`."""
+    form = context.kept_document(f"rules of round {name}", lambda: form_of(context.catalog.round_rules(name)))
+    try:
+        return rules_from(form)
+    except (ValueError, KeyError, TypeError):  # somebody wrote into the cache
+        return context.catalog.round_rules(name)
+
+
+def kept_parts(context: Context) -> KnownParts:
+    """The figures of parts, from the cache where no recipe changed."""
+
+    def known() -> KnownParts:
+        from orchestrator.definitions.catalog.parts import known_parts
+
+        return known_parts(context.catalog)
+
+    form = context.kept_document("parts", lambda: form_of(known()))
+    try:
+        return parts_from(form)
+    except (ValueError, KeyError, TypeError):  # somebody wrote into the cache
+        return known()
+
+
 def _require_submitter(request: CheckRequest, divisions: tuple[str, ...]) -> None:
     there = {path.name for division in divisions for path in (request.tree / division).glob("*") if path.is_dir()}
     if request.submitter and request.submitter not in there:
+        from orchestrator.definitions.catalog.rounds import near
+
         raise UsageError(
             f"no division has a submitter `{request.submitter}`",
             hint=near(request.submitter, there),

@@ -142,10 +142,9 @@ def _take_piece(found: _Reading, data: bytes, at: int, stop: int) -> None:
     found.line += lines
     if not few:
         _take_wanted(found, piece)
-    elif any([_take_key(found, piece, key, needle) for key, needle in found.needles]):
-        found.skeleton = b""
-    else:
-        found.skeleton, found.skeleton_lines = skeleton, lines
+        return
+    wanted = [_take_key(found, piece, key, needle) for key, needle in found.needles]
+    found.skeleton, found.skeleton_lines = b"" if any(wanted) else skeleton, lines
 
 
 def _take_wanted(found: _Reading, piece: bytes) -> None:

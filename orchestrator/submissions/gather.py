@@ -118,7 +118,7 @@ def _power(source: Source, folder: Folder, testing: RunFacts) -> PowerFacts | No
     if performance is None or power is None:
         return None
     ranging = gather_run(source, performance, "ranging", wanted=OF_RANGING)
-    return gather_power(source, performance, power, testing, ranging)
+    return gather_power(source.reader, performance, power, testing, ranging)
 
 
 def _detail(source: Source, folder: Folder, wanted: frozenset[bytes] | None = None) -> DetailLog | Unread:
@@ -186,10 +186,9 @@ def _conf_equal_issue(source: Source, path: str, where: Mapping[str, str]) -> bo
         return False
     for name in files:
         text = source.reader.text(folder.below(name)) if name in folder.files else ""
-        said = (
-            number_set(text, conf_name(model.name), where["scenario"], EQUAL_ISSUE) if isinstance(text, str) else None
-        )
-        equal = equal if said is None else said == 1
+        if isinstance(text, str):
+            said = number_set(text, conf_name(model.name), where["scenario"], EQUAL_ISSUE)
+            equal = equal if said is None else said == 1
     return equal
 
 

@@ -129,7 +129,10 @@ def _judge_result(result: ResultFacts, model: ModelRules, book: Rulebook) -> _Pa
         accuracy_files=files,
         accuracy=[found for found in of_accuracy if found.rule not in FILE_RULES],
         performance_files=findings_of(PERFORMANCE_RULES, result, book),
-        performance=[*_run(result, model, book), *findings_of(POWER_RULES, result, book)],
+        performance=[
+            *_run(result, model, book),
+            *(findings_of(POWER_RULES, result, book) if result.power is not None else ()),
+        ],
         compliance=[*_compliance(result, model, book)],
     )
 
@@ -157,7 +160,8 @@ def _accuracy(result: ResultFacts, book: Rulebook) -> Iterator[Finding]:
 
 
 def _compliance(result: ResultFacts, model: ModelRules, book: Rulebook) -> Iterator[Finding]:
-    yield from findings_of(COMPLIANCE_RULES, result, book)
+    if result.tests:
+        yield from findings_of(COMPLIANCE_RULES, result, book)
     for test in result.tests.values():
         if test.run is not None and test.run.files is not None:
             case = RunCase(test.run, result.system, model, result.scenario)

@@ -1,4 +1,4 @@
-"""LoadGen's configuration files as the official checker reads them: what a line says of a model and a scenario. Pure."""
+"""LoadGen's configuration files as the official checker reads them: what is set for a model and scenario. Pure."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.definitions.catalog.round_chain import chain_of, state_after
 from orchestrator.definitions.catalog.round_rules import loadgen_name, scenarios_of
 from orchestrator.definitions.catalog.rounds import (
-    accepts,
     loadgen_layer,
     loadgen_version,
     model_hint,
@@ -102,7 +101,7 @@ def _check_layer(catalog: Catalog, entry: Entry[Round]) -> Iterator[Problem]:
     """Whether the layer that a round names installs a LoadGen that the round accepts."""
     loadgen = entry.definition.loadgen
     version = loadgen_version(catalog, loadgen.layer) if loadgen.layer is not None else None
-    if version is not None and not accepts(catalog.round_rules(entry.definition.name).loadgen, version):
+    if version is not None and not catalog.round_rules(entry.definition.name).loadgen.accepts(version):
         wrong = f"layer `{loadgen.layer}` has LoadGen {version}; {loadgen.first} to {loadgen.last} are accepted"
         place = ("loadgen", "layer")
         yield entry.document.fault("loadgen-round", wrong, place, "name a layer with one of these, or mend the bounds")
@@ -256,7 +255,7 @@ def round_faults(catalog: Catalog, what: Benchmark) -> Iterator[RoundFault]:
         yield RoundFault(slug="loadgen-layer", message=lacking, key="harness", hint=hint)
         return
     version = loadgen_version(catalog, layer)
-    if version is not None and not accepts(rules.loadgen, version):
+    if version is not None and not rules.loadgen.accepts(version):
         message = f"LoadGen {version} does not have the seeds of {rules.name}, which accepts {rules.loadgen.range}"
         hint = f"name another `round`, or a `harness` whose layer (`{layer}` here) has such a LoadGen"
         yield RoundFault(slug="loadgen-round", message=message, key="round", hint=hint)

@@ -12,15 +12,16 @@ if TYPE_CHECKING:
 
 def known_parts(catalog: Catalog) -> KnownParts:
     """The figures of all parts that are defined; of two of the same words, models or name the later one counts."""
-    processors: dict[tuple[str, str], int] = {}
+    processors: dict[str, dict[str, int]] = {}
     accelerators: dict[frozenset[str], AcceleratorPart] = {}
     work: dict[str, ModelWork] = {}
     for entry in catalog.parts():
         for group in entry.definition.processors:
-            processors |= {(group.maker, name.casefold()): cores for name, cores in group.cores.items()}
+            named = {name.casefold(): cores for name, cores in group.cores.items()}
+            processors[group.maker] = processors.get(group.maker, {}) | named
         for each in entry.definition.accelerators:
             words = frozenset(each.words)
-            accelerators[words] = AcceleratorPart(words, each.watts, each.tops, each.source)
+            accelerators[words] = AcceleratorPart(tuple(each.words), each.watts, each.tops, each.source)
         for needed in entry.definition.work:
             said = ModelWork(needed.unit, needed.operations, needed.source)
             work |= dict.fromkeys(needed.models, said)

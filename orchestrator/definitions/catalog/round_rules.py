@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from orchestrator.definitions.catalog.round_chain import Chain, chain_of, state_after
 from orchestrator.definitions.catalog.round_checker import checker_rules
-from orchestrator.definitions.kinds.rounds import ModelFields, Round, Scenarios, version_key
+from orchestrator.definitions.kinds.rounds import ModelFields, Round, Scenarios
 from orchestrator.facts.rounds import (
     CATEGORIES,
     INTERACTIVE,
@@ -18,6 +18,7 @@ from orchestrator.facts.rounds import (
     QualityTarget,
     RoundRules,
     ScenarioRules,
+    version_key,
 )
 
 if TYPE_CHECKING:

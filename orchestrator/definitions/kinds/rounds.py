@@ -14,7 +14,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 from orchestrator.definitions.kinds.base import AbsolutePath, Definition, Line, Name, RelativePath, Strict
 from orchestrator.definitions.kinds.checker import ByScenario, Checker, FileName, KeyByScenario, Percent
 from orchestrator.facts.compliance import FAILS, PLACEHOLDERS
-from orchestrator.facts.rounds import CategoryName, RuleScenario
+from orchestrator.facts.rounds import CategoryName, RuleScenario, version_key
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z", max_length=64)]
 """A name that MLPerf gave, in its own spelling: `llama3_1-8b`, `ROUGE1`, `TEST06`."""
@@ -255,9 +255,3 @@ class Round(Definition):
     """New models, under the checker's names."""
     changed: dict[Name, ModelFields] = Field(default_factory=dict)
     removed: tuple[Name, ...] = ()
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """The release of a version, for comparing: ``4.1`` comes before ``4.1.7``, and ``6.0.17+ours`` is ``6.0.17``."""
-    release = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
-    return tuple(int(part) for part in release.group().split(".")) if release is not None else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from orchestrator.assets.beside import folder_sha256
 from orchestrator.campaigns.keys import PlannedCell, digest, key_of
 from orchestrator.errors import MlorchError, UsageError
 from orchestrator.operations.campaign.request import run_of_cell
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from orchestrator.campaigns.expand import CampaignCell
+    from orchestrator.definitions.catalog import Catalog, Entry
+    from orchestrator.definitions.kinds.assets import Dataset, Model
     from orchestrator.definitions.kinds.campaigns import Campaign
-    from orchestrator.facts.runs import RunStep
+    from orchestrator.facts.runs import AssetRef, RunStep
     from orchestrator.operations.context import Context
     from orchestrator.operations.run.benchmarks import PlannedBenchmark
     from orchestrator.operations.run.plan import PlannedRun
@@ -80,11 +83,11 @@ class Resolver:
             run = planned_run(context, request)
             planned = run.planned[0]
             step = run.step(planned, _first_test(planned))
+            inputs = dict(_inputs(run, planned, step, context.catalog))
         except MlorchError as error:
             return _Shared(obstacle=_words(error))
         execution = step.settings.get("execution")
         cpus = execution.get("cpus", ()) if isinstance(execution, dict) else step.container.cpus
-        inputs = dict(_inputs(run, planned, step))
         return _Shared(run=run, cpus=tuple(cpus), inputs=inputs, digest=digest(inputs))
 
     def _tested(self, found: _Shared, axes: tuple[tuple[str, str], ...], cell: CampaignCell) -> dict[str, str]:
@@ -105,7 +108,7 @@ def _first_test(planned: PlannedBenchmark) -> Cell:
     return Cell(scenario=next(iter(planned.workload.benchmark.scenarios)), mode="performance")
 
 
-def _inputs(run: PlannedRun, planned: PlannedBenchmark, step: RunStep) -> Iterator[tuple[str, str]]:
+def _inputs(run: PlannedRun, planned: PlannedBenchmark, step: RunStep, catalog: Catalog) -> Iterator[tuple[str, str]]:
     """What all tests of a benchmark with one image and its parameters depend on.
 
     Of the image it is the program (`plan.build.content.program_id`): a title or a note that the recipe says otherwise
@@ -120,8 +123,8 @@ def _inputs(run: PlannedRun, planned: PlannedBenchmark, step: RunStep) -> Iterat
     yield "program", load.program_id
     yield "processors", str(len(step.container.cpus or host.allowed_cpus))
     yield "devices", ", ".join(one.product or one.name for one in step.device_injection.devices) or "none"
-    for ref in (step.model, step.dataset):
-        yield ref.kind, f"{ref.name} {digest(dict(ref.files))}"
+    yield "model", _data(step.model, planned.model, catalog)
+    yield "dataset", _data(step.dataset, planned.dataset, catalog)
     yield "performance_samples", str(min(load.benchmark.performance_samples, load.dataset.samples))
     settings = {name: value for name, value in step.settings.items() if name not in _SETTINGS_OF_A_TEST}
     settings["dataset"] = _without(settings.get("dataset"), "performance_samples")
@@ -132,6 +135,14 @@ def _inputs(run: PlannedRun, planned: PlannedBenchmark, step: RunStep) -> Iterat
         roles = {name: role.model_dump(mode="json") for name, role in load.benchmark.roles.items()}
         servers = {name: server.model_dump(mode="json") for name, server in load.servers.items()}
         yield "servers", digest([roles, servers, dict(load.server_images)])
+
+
+def _data(ref: AssetRef, entry: Entry[Model] | Entry[Dataset], catalog: Catalog) -> str:
+    """A model or data set by the hashes of its files; of a folder beside the recipe by what lies there now."""
+    asset, found = entry.definition, [dict(ref.files)]
+    if asset.beside is not None:
+        found.append({asset.beside.path: folder_sha256(entry, asset.beside, catalog)})
+    return f"{ref.name} {digest(found)}"
 
 
 def _without(values: object, name: str) -> object:

@@ -25,6 +25,7 @@ from orchestrator.errors import (
 from orchestrator.host.files import WriteFailed
 from orchestrator.operations.campaign.plan import CampaignPlan, planned_cells, with_states
 from orchestrator.operations.campaign.request import campaign_folder, find_campaign, run_of_cell
+from orchestrator.operations.progress import SaidOnce
 from orchestrator.operations.run.order import last_of_each_test, run
 from orchestrator.operations.run.processors import HeldProcessors
 from orchestrator.operations.run.records import new_session
@@ -81,6 +82,7 @@ class CampaignRun:
         Raises what would stop the others too, with everything that ended kept: `StepFailed` ([campaign-busy],
         [campaign-stopped] after so many failures, [write] for a full disk), `EngineError`, `InterruptedRun`.
         """
+        progress = SaidOnce(progress)
         with campaign_lock(self.folder):
             journal = Journal(self.folder)
             _tell_healed(journal, progress)

@@ -45,8 +45,9 @@ def _fields(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
 
 def _filled(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
     facts = result.measurements
-    for name in book.checker.files.measurements if facts.sizes is not None else ():
-        if facts.sizes.get(name) == 0:
+    sizes = facts.sizes or {}
+    for name in book.checker.files.measurements:
+        if sizes.get(name) == 0:
             yield Said(f"{facts.path}/{name}", "is empty")
     if isinstance(facts.description, Document):
         for name in book.checker.fields.measurements:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.catalog.rounds import accepts
 from orchestrator.submissions.detail_log import DetailLog
 from orchestrator.submissions.facts import ResultFacts, RunFacts, SystemFacts, Unread
 from orchestrator.submissions.figures import NS_IN_MS, figure_of, stands_for
@@ -266,7 +265,7 @@ def _loadgen(case: RunCase, book: Rulebook) -> Iterator[Said]:
     if case.log is None:
         return
     version = str(case.log.values.get("loadgen_version") or "")
-    if not accepts(book.round.loadgen, version.partition(" ")[0]):
+    if not book.round.loadgen.accepts(version.partition(" ")[0]):
         yield Said(case.path, f"was written by LoadGen {version[:40]}; the round's are {book.round.loadgen.range}")
 
 

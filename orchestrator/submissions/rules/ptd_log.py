@@ -47,9 +47,12 @@ def _doubtful(text: str, testing: Window | None) -> Iterator[str]:
     begin, end = ((moment).strftime(CLOCK) for moment in (testing.begin + _UNSURE, testing.end - _UNSURE))
     one_year = begin[6:10] == end[6:10]
     for line in text.splitlines():
-        other = not one_year or line[6:10] != begin[6:10]  # of one year, moments sort as they are written
-        if "ERROR:" in line or (other or begin[:_LENGTH] <= line[:_LENGTH] <= end[:_LENGTH]):
+        if "ERROR:" in line:
             yield line
+        elif "WARNING:" in line:
+            other = not one_year or line[6:10] != begin[6:10]  # of one year, moments sort as they are written
+            if other or begin[:_LENGTH] <= line[:_LENGTH] <= end[:_LENGTH]:
+                yield line
 
 
 def lines_with(text: str, words: str) -> Iterator[str]:

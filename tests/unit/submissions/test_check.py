@@ -150,7 +150,7 @@ TEXTS = [
      f"{OFFLINE}/accuracy/mlperf_log_accuracy.json"),
     (f"{OFFLINE}/accuracy/notes.txt", "x", "accuracy-files", f"{OFFLINE}/accuracy"),
     (f"{OFFLINE}/performance/run_1/core", "x", "performance-files", f"{OFFLINE}/performance/run_1"),
-    (f"{MEASURED}/user.conf", "", "measurements", f"{MEASURED}/user.conf"),
+    (f"{MEASURED}/user.conf", "", "measurements-filled", f"{MEASURED}/user.conf"),
     (f"{MEASURED}/box_ours_Offline.json", "{", "measurements-json", f"{MEASURED}/box_ours_Offline.json"),
     (f"{MEASURED}/box_ours_Offline.json", "{}", "measurements-fields", f"{MEASURED}/box_ours_Offline.json"),
     (f"{TEST01}/verify_performance.txt", "TEST FAIL\n", "compliance-verdict", f"{TEST01}/verify_performance.txt"),
