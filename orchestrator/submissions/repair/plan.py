@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
     from orchestrator.submissions.findings import Finding
     from orchestrator.submissions.tree import Folder
@@ -68,10 +68,11 @@ def plan_repairs(
     ``logs`` are the accuracy logs by their folders; ``mapped`` are models by the paths of their folders, for those
     that the round cannot know by their names and somebody named.
     """
-    aside = _outermost(found.path for found in findings if found.rule in _SET_ASIDE)
+    rule_of = {found.path: found.rule for found in findings if found.rule in _SET_ASIDE}
+    aside = dict.fromkeys(path for path in sorted(rule_of) if not _lies_in(path, rule_of))
     steps = [
         *_log_steps(findings, logs),
-        *(_aside(path, findings) for path in aside),
+        *(Step("set-aside", path, rule_of[path], "is moved out of the tree") for path in aside),
         *_folder_steps(root, aside, {found.path for found in findings if found.rule == "empty-folders"}),
         *(
             Step("map-model", found.path, "model", f"is {mapped[found.path]} by model_mapping.json", mapped[found.path])
@@ -80,7 +81,15 @@ def plan_repairs(
         ),
     ]
     mended = {(step.rule, step.path) for step in steps}
-    left = [found for found in findings if not _is_mended(found, mended, aside)]
+    logs_mended = {step.path for step in steps if step.rule in _OF_LOGS}
+    left = [
+        found
+        for found in findings
+        if (found.rule, found.path) not in mended
+        and found.path not in aside
+        and not _lies_in(found.path, aside)
+        and not (found.rule in _OF_LOGS and found.path in logs_mended)
+    ]
     return RepairPlan(tuple(steps), tuple(left))
 
 
@@ -115,21 +124,7 @@ def _log_steps(findings: Sequence[Finding], logs: Mapping[str, LogFacts]) -> Ite
             break
 
 
-def _outermost(paths: Iterable[str]) -> list[str]:
-    """Paths without those that lie below another one of them."""
-    found: list[str] = []
-    for path in sorted(set(paths)):
-        if not found or not path.startswith(f"{found[-1]}/"):
-            found.append(path)
-    return found
-
-
-def _aside(path: str, findings: Sequence[Finding]) -> Step:
-    rule = next(found.rule for found in findings if found.rule in _SET_ASIDE and found.path == path)
-    return Step("set-aside", path, rule, "is moved out of the tree")
-
-
-def _folder_steps(root: Folder, aside: Sequence[str], empty: set[str]) -> list[Step]:
+def _folder_steps(root: Folder, aside: Collection[str], empty: set[str]) -> list[Step]:
     """Folders that are empty, and those that are when others have gone, the innermost first."""
     gone = set(aside)
     steps: list[Step] = []
@@ -144,12 +139,9 @@ def _folder_steps(root: Folder, aside: Sequence[str], empty: set[str]) -> list[S
     return steps
 
 
-def _lies_in(path: str, others: Sequence[str]) -> bool:
-    return any(path.startswith(f"{other}/") for other in others)
-
-
-def _is_mended(found: Finding, mended: set[tuple[str, str]], aside: Sequence[str]) -> bool:
-    if (found.rule, found.path) in mended or found.path in aside or _lies_in(found.path, aside):
-        return True
-    truncated = any(path == found.path and rule in _OF_LOGS for rule, path in mended)
-    return found.rule in _OF_LOGS and truncated
+def _lies_in(path: str, others: Container[str]) -> bool:
+    """Whether a folder that a path lies in is one of others."""
+    while path := path.rpartition("/")[0]:
+        if path in others:
+            return True
+    return False
