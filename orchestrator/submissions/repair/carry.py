@@ -105,8 +105,7 @@ def _place(kept: Path, path: str) -> Path:
 
 def _write_hash(step: Step, tree: Path, kept: Path, held: int) -> dict[str, Any]:
     before = read_bytes(tree, step.path, _LARGEST_TEXT)
-    end = b"" if before.endswith(b"\n") or not before else b"\n"
-    return _replace(step, tree, kept, held, before + end + f"hash={step.value}\n".encode())
+    return _replace(step, tree, kept, held, before + f"\nhash={step.value}\n".encode())
 
 
 def _truncate(step: Step, tree: Path, kept: Path, held: int) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def test_an_accuracy_log_is_truncated_and_its_hash_is_written(tree):
     data = (tree / LOG).read_bytes()
     assert data == WHOLE[:4096].encode() + b"\n\n...\n\n" + WHOLE[-4096:].encode(), "as MLCommons' program leaves it"
     sha256 = hashlib.sha256(WHOLE.encode()).hexdigest()
-    assert (tree / ACCURACY / "accuracy.txt").read_text() == f"accuracy=76.46%, good=38230\nhash={sha256}\n"
+    assert (tree / ACCURACY / "accuracy.txt").read_text() == f"accuracy=76.46%, good=38230\n\nhash={sha256}\n"
     kept = Path(done["kept"])
     assert (kept / "files" / LOG).read_text() == WHOLE
     assert (kept / "files" / ACCURACY / "accuracy.txt").read_text() == "accuracy=76.46%, good=38230\n"
