@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.submissions.findings import Finding
 
 _LINE = re.compile(r"\bline ([0-9]{1,9})\b")
-_QUOTED = re.compile(r"`([A-Za-z_][A-Za-z0-9_.]*)`")
+_QUOTED = re.compile(r"`([A-Za-z_][A-Za-z0-9_.-]*)`")
 _FIGURE = re.compile(r" is `?([0-9.]+)[`;]")
 _KEY_OF_RULE = {
     "validity": "result_validity",

@@ -6,6 +6,7 @@ tree, or truncated, is kept as it was.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
     from orchestrator.submissions.findings import Finding
     from orchestrator.submissions.tree import Folder
 
-Kind = Literal["truncate", "hash", "set-aside", "remove-folder", "map-model"]
+Kind = Literal["truncate", "hash", "set-aside", "remove-folder", "add-fields", "map-model"]
 ACCURACY_LOG = "mlperf_log_accuracy.json"
 _SET_ASIDE = ("hidden-names", "pycache")
 _OF_LOGS = ("accuracy-hash", "accuracy-log-size", "file-size")
+_FIELDS = "system-fields"
+_LACKS = re.compile(r"has no `([^`,]+)`")
 _LEAST = 2
 """Folders from the root to a submitter's, which stays even where it is empty."""
 
@@ -46,7 +49,7 @@ class Step(NamedTuple):
     what: str
     """What is done, for people."""
     value: str = ""
-    """The hash that is written, the model that a name is mapped to."""
+    """The hash that is written, the fields that are added, the model that a name is mapped to."""
 
     def document(self) -> dict[str, Any]:
         """Its JSON."""
@@ -61,12 +64,18 @@ class RepairPlan(NamedTuple):
 
 
 def plan_repairs(
-    findings: Sequence[Finding], root: Folder, logs: Mapping[str, LogFacts], mapped: Mapping[str, str]
+    findings: Sequence[Finding],
+    root: Folder,
+    logs: Mapping[str, LogFacts],
+    *,
+    mapped: Mapping[str, str],
+    must_say: Container[str],
 ) -> RepairPlan:
     """What mends the findings of a check.
 
     ``logs`` are the accuracy logs by their folders; ``mapped`` are models by the paths of their folders, for those
-    that the round cannot know by their names and somebody named.
+    that the round cannot know by their names and somebody named; ``must_say`` are the fields of a description that
+    must not be empty.
     """
     rule_of = {found.path: found.rule for found in findings if found.rule in _SET_ASIDE}
     aside = dict.fromkeys(path for path in sorted(rule_of) if not _lies_in(path, rule_of))
@@ -74,6 +83,7 @@ def plan_repairs(
         *_log_steps(findings, logs),
         *(Step("set-aside", path, rule_of[path], "is moved out of the tree") for path in aside),
         *_folder_steps(root, aside, {found.path for found in findings if found.rule == "empty-folders"}),
+        *_field_steps(findings, must_say),
         *(
             Step("map-model", found.path, "model", f"is {mapped[found.path]} by model_mapping.json", mapped[found.path])
             for found in findings
@@ -85,7 +95,7 @@ def plan_repairs(
     left = [
         found
         for found in findings
-        if (found.rule, found.path) not in mended
+        if ((found.rule, found.path) not in mended or _field(found) in must_say)
         and found.path not in aside
         and not _lies_in(found.path, aside)
         and not (found.rule in _OF_LOGS and found.path in logs_mended)
@@ -137,6 +147,23 @@ def _folder_steps(root: Folder, aside: Collection[str], empty: set[str]) -> list
         gone.add(folder.path)
         steps.append(Step("remove-folder", folder.path, "empty-folders", "is an empty folder, and is removed"))
     return steps
+
+
+def _field(found: Finding) -> str:
+    """The field that a description lacks; empty where the finding is of something else."""
+    name = _LACKS.fullmatch(found.message) if found.rule == _FIELDS else None
+    return name[1] if name is not None else ""
+
+
+def _field_steps(findings: Iterable[Finding], must_say: Container[str]) -> Iterable[Step]:
+    """Fields that have to be there and may be empty: somebody would have to know what is in the others."""
+    lacking: dict[str, list[str]] = defaultdict(list)
+    for found in findings:
+        field = _field(found)
+        if field and field not in must_say:
+            lacking[found.path].append(field)
+    for path, fields in lacking.items():
+        yield Step("add-fields", path, _FIELDS, f"gets, empty: {', '.join(fields)}", ",".join(fields))
 
 
 def _lies_in(path: str, others: Container[str]) -> bool:
