@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NothingSelectedError, UsageError
@@ -204,4 +204,4 @@ def write_page(context: Context, check: SubmissionCheck, path: Path) -> None:
     layout = context.catalog.round_rules(check.request.round).checker.layout
     name = check.request.tree.resolve().name
     with replacing(path) as temporary:
-        temporary.write_text(page_html(check.checked, name, layout), encoding="utf-8")
+        temporary.write_text(page_html(replace(check.checked, findings=check.findings), name, layout), encoding="utf-8")
