@@ -7,8 +7,7 @@
         print(result["metrics"]["accuracy"]["value"], result["image_digest"])
 
 `api.images`, `api.assets`, `api.recipes`, `api.submission` and `api.store` have the verbs of those groups. Every call
-takes
-``recipes``, ``locked`` and ``engine`` beside its own options. Failures are raised as the classes of
+takes ``recipes``, ``locked`` and ``engine`` beside its own options. Failures are raised as the classes of
 `orchestrator.errors`, an option that does not exist as TypeError. Talk is silent unless
 `talk=True` sends it to stderr. Keys may be added to a document, never renamed.
 """
