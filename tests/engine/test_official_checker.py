@@ -42,7 +42,10 @@ def tree(tmp_path):
     return good_tree(tmp_path / "tree")
 
 
-def test_a_good_tree_is_taken_by_both_with_the_same_rows(official, tree):
+def test_a_good_tree_that_was_packed_is_taken_by_both_with_the_same_rows(mlorch, official, tree, tmp_path):
+    words = ("submission", "pack", str(tree), "--round", "v5.1", "-o", str(tmp_path / "acme.tar.gz"))
+    assert mlorch(*words).returncode == 0
+    assert (tree / "mlorch-manifest.md").exists(), "and none of both objects to it"
     code, document = official(tree, "v5.1")
     theirs = document["official"]
     assert (code, theirs["ended"], theirs["good"], theirs["errors"]) == (0, True, True, [])
