@@ -1,7 +1,7 @@
 """`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
 
     python benchmarks/run.py [startup] [results] [assets] [build] [harness] [workloads] [served] [reference] [client]
-        [calibration] [found_rate] [launch] [registry] [sharing] [submission_check] [submission_build]
+        [calibration] [found_rate] [launch] [registry] [sharing] [submission_check] [submission_build] [store]
         [--target T [--on-host]] [--json] [--write]
 
 `--target cuda` measures the harness against the bare framework on that target's device, with `--on-host` without
@@ -43,6 +43,7 @@ PARTS = (
     "sharing",
     "submission_check",
     "submission_build",
+    "store",
 )
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bars: begin -->", "<!-- bars: end -->"

@@ -75,6 +75,12 @@ def _rate(context: click.Context, parameter: click.Parameter, text: str | None) 
     "--find", is_flag=True, help="Search the highest valid rate of Server and Interactive; kept for this system."
 )
 @hardware_options
+@click.option(
+    "--power",
+    default="",
+    metavar="server=HOST|informal",
+    help="Measure performance tests with MLCommons' power server at HOST[:PORT], or by this host's own counters.",
+)
 @click.option("--endpoint", default="", metavar="URL", help="A server of OpenAI's interface that is there already.")
 @click.option("--model", "endpoint_model", default="", metavar="NAME", help="What the endpoint calls its model.")
 @click.option("--dataset", "endpoint_dataset", default="", metavar="NAME", help="Whose questions it gets: llm-chat.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from orchestrator.engines import ContainerExit, Engine
     from orchestrator.facts.containers import ContainerSpec, Deployed
     from orchestrator.facts.external import ExternalRun, PlannedArtifact, PlannedStep
+    from orchestrator.facts.power import Clock
     from orchestrator.facts.record import ArtifactsFact, RoleFact, StepFact
     from orchestrator.facts.runs import RunStep, TimeLimit
     from orchestrator.runs.ceilings import Ceilings
@@ -57,6 +59,8 @@ class Ended:
     steps: tuple[StepFact, ...] = ()
     error: StepFailed | None = None
     artifacts: ArtifactsFact | None = None
+    clocks: tuple[Clock, ...] = ()
+    """Those that were compared before power was measured."""
 
     @property
     def did_its_work(self) -> bool:
@@ -85,7 +89,9 @@ class Containers:
         with lent_artifacts(step.container, step.results_owner) as artifacts:
             for text in artifacts.warnings:
                 self.watcher.line(step, text)
-            if step.external is None and step.roles is not None:
+            if step.power is not None:
+                ended = self._powered(step, artifacts.container, folder)
+            elif step.external is None and step.roles is not None:
                 ended = self._served(step, artifacts.container, folder)
             elif step.external is None:
                 followed = self._follow(step, artifacts.container, folder / LOG)
@@ -97,6 +103,17 @@ class Containers:
                 ended = self._steps(step, step.external, folder, source)
             artifacts.keep = ended.did_its_work
         return replace(ended, left=artifacts.left, artifacts=artifacts.found)
+
+    def _powered(self, step: RunStep, container: ContainerSpec, folder: Path) -> Ended:
+        """A test measured with power. Where that does not come to its end, `Ended` tells why."""
+        from orchestrator.runs.power_run import measure_with_power
+
+        say, follow = partial(self._say, step), partial(self._follow, step)
+        found = measure_with_power(
+            step, container, folder, engine=self.engine, secrets=self.secrets, say=say, follow=follow
+        )
+        ended = Ended(exit=None, left={}, error=found.error, clocks=found.clocks)
+        return ended if found.test is None else replace(ended, exit=found.test.exit, deployed=found.test.deployed)
 
     def _served(self, step: RunStep, client: ContainerSpec, folder: Path) -> Ended:
         """A client and its servers. A server that is not ready, or ends too early, is told in `Ended`."""
@@ -310,15 +327,23 @@ class Containers:
         *,
         judge: Callable[[str], bool] | None = None,
         limit: TimeLimit | None = None,
+        counts: bool = True,
     ) -> Followed:
-        """Run one container to its end; it is stopped at its limit (the test's), and where ``judge`` has enough."""
+        """Run one container to its end; it is stopped at its limit (the test's), and where ``judge`` has enough.
+
+        Of one that does not count nobody hears: its phases are not the test's.
+        """
+
+        def event(found: Mapping[str, object]) -> None:
+            if counts:
+                self.watcher.event(step, found)
 
         def console(stream: TextIO) -> ConsoleLog:
             return ConsoleLog(
                 stream=stream,
                 secrets=self.secrets,
-                on_event=None if step.external is not None else lambda event: self.watcher.event(step, event),
-                on_line=lambda text: self.watcher.line(step, text),
+                on_event=None if step.external is not None else event,
+                on_line=lambda text: self.watcher.line(step, text) if counts else None,
                 largest=LARGEST_LOG,
             )
 

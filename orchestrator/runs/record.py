@@ -10,6 +10,7 @@ from orchestrator.facts.compliance import ComparedFact, ComplianceFact
 from orchestrator.facts.containers import ContainerOptions
 from orchestrator.facts.endpoints import EndpointFact
 from orchestrator.facts.neutral import one_line
+from orchestrator.facts.power import PowerFact
 from orchestrator.facts.record import (
     NOTE,
     AccuracyGoal,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.compliance import PlannedCompliance
     from orchestrator.facts.containers import ContainerSpec, Owner
+    from orchestrator.facts.power import PlannedPower
     from orchestrator.facts.runs import AssetRef, RunStep
 
 _MOST_TOLD = 2**18
@@ -106,6 +108,17 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         round=record_context.round,
         search=record_context.search,
         compliance=None if step.compliance is None else compliance_fact(step.compliance),
+        power=None if step.power is None else power_fact(step.power),
+    )
+
+
+def power_fact(planned: PlannedPower) -> PowerFact:
+    """What the record keeps of a measurement with power before it is made."""
+    return PowerFact(
+        server=planned.server.address,
+        ntp=planned.server.ntp_address,
+        image=planned.client.image,
+        commit=planned.commit,
     )
 
 

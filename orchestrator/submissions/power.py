@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.submissions.detail_log import DetailLog
-    from orchestrator.submissions.gather import Source
+    from orchestrator.submissions.reading import Reader
     from orchestrator.submissions.tree import Folder
 
 CLOCK = "%m-%d-%Y %H:%M:%S.%f"
@@ -54,16 +54,15 @@ def window_of(log: DetailLog | Unread) -> Window | None:
 
 
 def gather_power(
-    source: Source, performance: Folder, power: Folder, testing: RunFacts, ranging: RunFacts
+    reader: Reader, performance: Folder, power: Folder, testing: RunFacts, ranging: RunFacts
 ) -> PowerFacts:
     """What was measured with power: the folder ``power`` in ``performance``, beside two runs."""
-    reader = source.reader
     return PowerFacts(
         path=power.path,
         files=tuple(power.files),
         ranging=ranging,
-        testing_power=_samples(source, testing),
-        ranging_power=_samples(source, ranging),
+        testing_power=_samples(reader, testing),
+        ranging_power=_samples(reader, ranging),
         client=reader.document(power.below("client.json")),
         server=reader.document(power.below("server.json")),
         ptd_log=reader.text(power.below("ptd_logs.txt"), LARGEST_SAMPLES),
@@ -71,11 +70,11 @@ def gather_power(
     )
 
 
-def _samples(source: Source, run: RunFacts) -> PowerSample:
+def _samples(reader: Reader, run: RunFacts) -> PowerSample:
     window = window_of(run.log)
     if window is None:
         return PowerSample(-1, 0, "the detail log has no power_begin and power_end")
-    text = source.reader.text(f"{run.path}/{SPL}", LARGEST_SAMPLES)
+    text = reader.text(f"{run.path}/{SPL}", LARGEST_SAMPLES)
     if isinstance(text, Unread):
         return PowerSample(-1, 0, f"{SPL} {text.why}")
     try:

@@ -12,7 +12,11 @@ from results_parts import SAMPLES, record_of
 from submission_build_parts import OVERLAY, add_pair, add_test, model_files, rules_of
 
 from orchestrator import cli
+from orchestrator.facts.power import PowerCheck, PowerFact
 from orchestrator.facts.processors import Disturbance
+from orchestrator.facts.record import FileHash
+from orchestrator.facts.record_file import from_json
+from orchestrator.host.files import sha256_file
 from orchestrator.results.store import Store
 
 SYSTEM = "2x-Some-Processor-9000-onnxruntime-1.32.0"
@@ -383,3 +387,54 @@ def test_what_cannot_be_built_is_refused(world, arguments, words):
     code, _, err = world.build(*arguments)
     assert code == 2
     assert words in err
+
+
+def with_power(world, **changes):
+    """A pair whose performance was measured with power, in a session that is whole."""
+    check = PowerCheck(name="Check UUID", passed=True)
+    power = PowerFact(server="d:4950", ntp="d:123", image="i", commit="c", watts=40.0, checks=(check,))
+    folder = world.test("performance", power=replace(power, **changes))
+    record = from_json((folder / "run.json").read_text(), path="run.json")
+    files = dict(record.files)
+    for name in SESSION:
+        path = folder / "performance" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{name}\n")
+        files[f"performance/{name}"] = FileHash(sha256=sha256_file(path), size=path.stat().st_size)
+    world.store.finish(replace(record, files=files))
+    world.test("accuracy", second=1)
+
+
+SESSION = [
+    *(f"power/{name}" for name in ("client.json", "client.log", "ptd_logs.txt", "server.json", "server.log")),
+    *(f"ranging/{name}" for name in ("mlperf_log_detail.txt", "mlperf_log_summary.txt", "spl.txt")),
+    "run_1/spl.txt",
+]
+
+
+def test_a_session_with_power_stands_in_the_tree_and_what_its_submitter_must_write_is_told(world):
+    with_power(world)
+    status, out, err = world.build()
+    assert status == 0
+    assert {name.partition("/performance/")[2] for name in world.files()} >= set(SESSION)
+    assert "analyzer_table.md and power_settings.md are yours to write" in out + err
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"faults": ("power/server.json: it ran in its debug mode",)}, {"checks": ()}],
+    ids=["a fault", "unchecked"],
+)
+def test_power_that_is_not_by_the_rules_stays_out_of_the_tree_and_its_test_does_not(world, changes):
+    with_power(world, **changes)
+    status, out, err = world.build()
+    assert status == 0
+    assert "its power is not in the tree" in out + err
+    assert not [name for name in world.files() if "/power/" in name or "/ranging/" in name or "spl.txt" in name]
+
+
+def test_a_run_whose_power_a_simulated_analyser_measured_is_not_taken(world):
+    with_power(world, simulated=True)
+    status, out, err = world.build()
+    assert "measured by a simulated analyser" in out + err
+    assert (status != 0, world.files()) == (True, [])

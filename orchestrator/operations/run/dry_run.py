@@ -11,6 +11,7 @@ from orchestrator.operations.run.benchmarks import planned_for, with_scoring, wi
 from orchestrator.operations.run.compared import with_stored_runs
 from orchestrator.operations.run.compliance import say_what_is_left_out, with_compliance
 from orchestrator.operations.run.plan import PlannedRun, run_environment, say_what_is_not_searched
+from orchestrator.operations.run.power import with_power
 from orchestrator.operations.run.processors import check_processors
 from orchestrator.operations.run.selection import selection_of
 
@@ -71,6 +72,7 @@ def planned_run(context: Context, request: RunRequest) -> PlannedRun:
     )
     say_what_is_left_out(request, planned, context.talk)
     planned = with_compliance(context.catalog, selection, planned, planned_image)
+    planned = with_power(context.catalog, request, selection, planned, planned_image)
     planned = with_scoring(request, selection, planned, planned_image)
     planned = with_server_images(selection, planned, planned_image)
     engine = None
@@ -107,6 +109,7 @@ def dry_run_document(
                 "deviations": list(step.deviations),
                 "limit": None if step.limit is None else asdict(step.limit),
                 "compliance": None if step.compliance is None else _compliance_document(step.compliance),
+                "power": None if step.power is None else {**asdict(step.power.server), "commit": step.power.commit},
             }
             for step in steps
             for container in step.containers

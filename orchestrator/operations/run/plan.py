@@ -11,6 +11,7 @@ from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.clock import stamp
 from orchestrator.host.process import owner_label, this_process
 from orchestrator.operations.run.benchmarks import PlannedBenchmark, with_parameters
+from orchestrator.operations.run.power import INFORMAL, power_server
 from orchestrator.operations.run.selection import cells
 from orchestrator.plan.run.planner import plan_run, run_id
 from orchestrator.plan.run.processors import parse_cpus
@@ -63,6 +64,9 @@ def run_environment(
         device_selection=request.devices,
         cpus=parse_cpus(request.cpus),
         limits=limits,
+        power=power_server(request.power),
+        power_folder=str(cache_home() / "power"),
+        informal_power=request.power == INFORMAL,
     )
 
 

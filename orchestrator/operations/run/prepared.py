@@ -12,6 +12,7 @@ from orchestrator.operations.run.benchmarks import planned_for, with_assets, wit
 from orchestrator.operations.run.compared import with_stored_runs
 from orchestrator.operations.run.compliance import say_what_is_left_out, with_compliance
 from orchestrator.operations.run.plan import PlannedRun, run_environment, say_what_is_not_searched, step_of
+from orchestrator.operations.run.power import with_power
 from orchestrator.operations.run.processors import check_processors
 from orchestrator.operations.run.records import record_context, session_of
 from orchestrator.operations.run.selection import cells, selection_of
@@ -200,6 +201,7 @@ def _with_images(
 
     planned, facts = _with_own_images(context, request, selection, planned, progress)
     planned = with_compliance(context.catalog, selection, planned, built)
+    planned = with_power(context.catalog, request, selection, planned, built)
     planned = with_scoring(request, selection, planned, built)
     return with_server_images(selection, planned, built), facts
 

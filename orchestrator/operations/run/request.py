@@ -22,6 +22,7 @@ from orchestrator.facts.times import seconds_of
 from orchestrator.operations.plan_cache import AUTO
 from orchestrator.operations.pull_policy import DEFAULT_PULL_POLICY, PullPolicy, option, words_of
 from orchestrator.operations.run.endpoint import check_endpoint
+from orchestrator.operations.run.power import check_power
 from orchestrator.plan.run.cells import duration_ms
 from orchestrator.plan.run.devices.choice import parse
 from orchestrator.plan.run.processors import parse_cpus
@@ -78,6 +79,9 @@ class RunRequest:
     endpoint_key_file: str = option("--endpoint-key-file", "")
     endpoint_key_env: str = option("--endpoint-key-env", "")
     endpoint_ca_file: str = option("--endpoint-ca-file", "")
+    power: str = option("--power", "")
+    """``server=HOST[:PORT][,ntp=HOST[:PORT]]``: MLCommons' power server, and the time server of both clocks; or
+    ``informal``: this host's own counters of energy."""
     sign_key: str = option("--sign-key", "")
     """The file of a private key that every record is signed with when its run has ended; its password is the
     variable MLORCH_KEY_PASSWORD's."""
@@ -157,6 +161,7 @@ def checked(request: RunRequest) -> RunRequest:
     if request.find and request.target_qps is not None:
         raise UsageError("--find and --target-qps exclude each other", hint="give one of them")
     check_endpoint(request)
+    check_power(request)
     parse(request.devices)
     _ = request.min_duration_ms, request.timeout_s  # refuse what is no time
     if request.find and request.mode == "accuracy":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.facts.compliance import MODE as COMPLIANCE
 from orchestrator.facts.measured import GOOD_VERDICTS
+from orchestrator.facts.power import PERFORMANCE, POWER, RANGING, TESTING
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results.loadgen import ACCURACY, DETAIL, SUMMARY
 from orchestrator.submissions.build.accuracy import missing_metrics
@@ -17,13 +18,14 @@ from orchestrator.submissions.figures import NS_IN_MS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orchestrator.facts.record import RunRecord
     from orchestrator.facts.rounds import ModelRules, RoundRules
     from orchestrator.submissions.build.evidence import Evidence
 
 LOGS = {"performance": (SUMMARY, DETAIL), "accuracy": (SUMMARY, DETAIL, ACCURACY), COMPLIANCE: (SUMMARY, DETAIL)}
 """The logs of LoadGen that a test of each mode must have."""
-OTHER_ROUND, NO_MODEL, SHORT, NOT_VALID, NOT_WHOLE, ENDPOINT, NOT_CLOSED = (
-    "other-round", "no-model", "short", "not-valid", "not-whole", "endpoint", "not-closed",
+OTHER_ROUND, NO_MODEL, SHORT, NOT_VALID, NOT_WHOLE, ENDPOINT, NOT_CLOSED, SIMULATED = (
+    "other-round", "no-model", "short", "not-valid", "not-whole", "endpoint", "not-closed", "simulated-power",
 )  # fmt: skip
 
 
@@ -51,7 +53,7 @@ def judge(found: Evidence, rules: RoundRules, *, short: bool = False, closed: bo
     """
     model = rules.models.get(found.record.stands_for)
     refusals = [*_general(found, rules, model), *_verdict(found)]
-    remarks = list(_remarks(found))
+    remarks = [*_remarks(found), *_of_power(found.record, rules)]
     if model is not None and closed:
         refusals += [Refusal(id=NOT_CLOSED, why=why) for why in closed_faults(found, rules, model)]
     if model is not None and found.loadgen is not None and found.record.mode != COMPLIANCE:
@@ -72,6 +74,9 @@ def _general(found: Evidence, rules: RoundRules, model: ModelRules | None) -> It
     record, most = found.record, rules.checker.limits.file_bytes
     if record.endpoint is not None:
         yield Refusal(id=ENDPOINT, why="its system is a server that was there already: mlorch does not know what it is")
+    if record.power is not None and record.power.simulated:
+        why = "its power was measured by a simulated analyser: run it again without --power, or with a real one"
+        yield Refusal(id=SIMULATED, why=why)
     if model is None:
         words = f"`{record.stands_for}` is no model of {rules.name}" if record.stands_for else "it stands for no model"
         yield Refusal(id=NO_MODEL, why=words)
@@ -139,6 +144,33 @@ def _remarks(found: Evidence) -> Iterator[str]:
         yield "its rate was a guess, and was not searched: the machine may be able to do more (`--find`)"
     if found.summary.verdict == "FAILED":
         yield "; ".join(found.summary.reasons) or "its accuracy is below its goal"
+
+
+def session_files(record: RunRecord, rules: RoundRules) -> tuple[str, ...]:
+    """The files of a session with power that stand in the tree, below `performance`; none where it does not count."""
+    power, files = record.power, rules.checker.files
+    if power is None or power.watts is None or power.simulated or not power.passed:
+        return ()
+    names = (
+        *(f"{POWER}/{name}" for name in files.power),
+        *(f"{RANGING}/{name}" for name in (*files.performance, *files.power_run)),
+        *(f"{TESTING}/{name}" for name in files.power_run),
+    )
+    return names if all(f"{PERFORMANCE}/{name}" in record.files for name in names) else ()
+
+
+def _of_power(record: RunRecord, rules: RoundRules) -> Iterator[str]:
+    """Whether the power of a test stands in the tree, and what its submitter has to add."""
+    power = record.power
+    if power is None or power.watts is None:
+        return
+    if not session_files(record, rules):
+        failed = [one.name for one in power.checks if not one.passed]
+        yield f"its power is not in the tree: {'; '.join((*failed, *power.faults)[:2]) or 'its session is not whole'}"
+        return
+    documents = " and ".join(f"{start}.md" for start in rules.checker.files.power_settings)
+    if documents:
+        yield f"its power is in the tree; {documents} are yours to write, into the system's folder above this one"
 
 
 def _complaints(found: Evidence, rules: RoundRules, model: ModelRules, *, closed: bool) -> Iterator[tuple[bool, str]]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.compliance import FOLDER
+from orchestrator.facts.power import PERFORMANCE
 from orchestrator.results.loadgen import ACCURACY
 from orchestrator.submissions.build.accuracy import accuracy_text
 from orchestrator.submissions.build.choose import Lack, lack_of
 from orchestrator.submissions.build.closed import missing_scenarios
-from orchestrator.submissions.build.judge import LOGS, category_remark
+from orchestrator.submissions.build.judge import LOGS, category_remark, session_files
 from orchestrator.submissions.build.layout import CALIBRATION, Layout, Place
 from orchestrator.submissions.build.measurements import measurements_document, user_conf_text
 from orchestrator.submissions.build.readme import CALIBRATION as CALIBRATION_TEXT
@@ -181,6 +182,10 @@ def _result(
         f"{logs}/accuracy/accuracy.txt": accuracy_text(targets, accuracy.summary.accuracies, whole.sha256),
     }
     copies = {f"{logs}/performance/run_1/{name}": _copy(pair.performance, name) for name in LOGS["performance"]}
+    copies |= {
+        f"{logs}/{PERFORMANCE}/{name}": _copy(pair.performance, f"{PERFORMANCE}/{name}")
+        for name in session_files(pair.record, rules)
+    }
     copies |= {f"{logs}/accuracy/{name}": _copy(accuracy, name) for name in LOGS["accuracy"]}
     for test in pair.tests:
         more_texts, more_copies = _test_files(test, f"{layout.compliance_of(place)}/{test.record.test_name}", rules)

@@ -180,5 +180,5 @@ def test_every_figure_of_a_part_is_found_by_a_published_name():
     found = known.accelerator_of("AMD Instinct MI300X-NPS1-SPX-192GB-750W")
     assert found is not None
     assert found.watts == 750
-    assert known.accelerator_of("NVIDIA GH200 Grace Hopper Superchip 144GB").words == {"gh200"}
+    assert known.accelerator_of("NVIDIA GH200 Grace Hopper Superchip 144GB").words == ("gh200",)
     assert known.accelerator_of("N/A") is None
