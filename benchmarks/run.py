@@ -42,6 +42,7 @@ PARTS = (
     "registry",
     "sharing",
     "submission_check",
+    "campaigns",
 )
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bars: begin -->", "<!-- bars: end -->"

@@ -11,8 +11,9 @@ from orchestrator.campaigns.journal import Journal, JournalLine
 from orchestrator.cli import run
 from orchestrator.definitions.catalog import builtin_root
 from orchestrator.errors import DefinitionError, NothingSelectedError, UsageError
+from orchestrator.operations.campaign.places import folder_of
 from orchestrator.operations.campaign.plan import campaign_plan
-from orchestrator.operations.campaign.request import CampaignRequest, folder_of
+from orchestrator.operations.campaign.request import CampaignRequest
 from orchestrator.operations.campaign.run import campaign_run
 from orchestrator.operations.context import Context
 from orchestrator.operations.run.request import RunRequest
