@@ -20,6 +20,7 @@ from orchestrator.submissions.rules.systems import SYSTEM_RULES
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from orchestrator.facts.checker_rules import CheckerRules
     from orchestrator.submissions.defects import Defect
     from orchestrator.submissions.facts import ResultFacts
     from orchestrator.submissions.findings import Finding, Rule, Rulebook
@@ -87,12 +88,12 @@ def defects_that_touch(
     looked: Sequence[Looked],
     ours: Sequence[tuple[str, ...]],
     official: Sequence[tuple[str, ...]],
-    columns: tuple[str, ...],
+    checker: CheckerRules,
 ) -> tuple[Defect, ...]:
     """The defects by which the official checker says something else of this result: of the rules that it takes
     although they are broken, of its rows (``official``, beside ``ours``).
     """
-    touched = {*_by_rules(looked), *_by_rows(ours, official, columns)}
+    touched = {*_by_rules(looked), *_by_rows(ours, official, checker)}
     return tuple(defect for defect in DEFECTS if defect.id in touched)
 
 
@@ -109,19 +110,20 @@ def _by_rules(looked: Sequence[Looked]) -> Iterator[str]:
 
 
 def _by_rows(
-    ours: Sequence[tuple[str, ...]], official: Sequence[tuple[str, ...]], columns: tuple[str, ...]
+    ours: Sequence[tuple[str, ...]], official: Sequence[tuple[str, ...]], checker: CheckerRules
 ) -> Iterator[str]:
     """Defects that show in a row."""
+    columns = checker.columns
     for name, defect in _BY_COLUMN.items():
         if name in columns and ours and official:
             index = columns.index(name)
             if [row[index] for row in ours] != [row[index] for row in official]:
                 yield defect
-    if not all(_is_read_as(columns, row) for row in official):
+    if not all(_is_read_as(row, checker) for row in official):
         yield "summary-not-quoted"
 
 
-def _is_read_as(columns: tuple[str, ...], row: tuple[str, ...]) -> bool:
+def _is_read_as(row: tuple[str, ...], checker: CheckerRules) -> bool:
     """Whether a reader of CSV finds in the official summary what stands in a row."""
-    text = summary_text(columns, [row], as_official=True)
+    text = summary_text(checker.columns, [row], as_official=checker.summary_form)
     return list(csv.reader(io.StringIO(text)))[1:] == [list(row)]
