@@ -53,11 +53,9 @@ def _doubtful(text: str, testing: Window | None) -> Iterator[str]:
     begin, end = _text(testing.begin + _UNSURE), _text(testing.end - _UNSURE)
     one_year = begin[6:10] == end[6:10]
     for line in text.splitlines():
-        if "ERROR:" in line:
+        far = not one_year or line[6:10] != begin[6:10] or begin <= line[:_LENGTH] <= end
+        if "ERROR:" in line or (far and "WARNING:" in line):
             yield line
-        elif "WARNING:" in line:
-            if not one_year or line[6:10] != begin[6:10] or begin <= line[:_LENGTH] <= end:
-                yield line
 
 
 def lines_with(text: str, words: str) -> Iterator[str]:
