@@ -38,7 +38,7 @@ lint: $(VENV)/.dev ## ruff
 
 types: $(VENV)/.dev ## mypy, strict; what runs in images also as the oldest Python of them
 	$(BIN)/mypy
-	$(BIN)/mypy --python-version 3.10 --no-warn-return-any --no-warn-unused-ignores orchestrator/harness orchestrator/serving
+	$(BIN)/mypy --python-version 3.10 --no-warn-return-any --no-warn-unused-ignores orchestrator/harness orchestrator/serving orchestrator/power_client
 
 complexity: $(VENV)/.dev ## no function above a cyclomatic complexity of 15
 	$(BIN)/python tests/complexity.py

@@ -8,6 +8,7 @@ from orchestrator.commands.common import counted, disturbed_text, shortened
 from orchestrator.errors import Problem
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.metrics import nanoseconds, text
+from orchestrator.results.power_text import informal_rows, power_rows
 from orchestrator.results.summary import (
     accuracy_text,
     ceiling_text,
@@ -83,6 +84,8 @@ def show_summary(console: Console, summary: Summary) -> None:
     rows = [("verdict", summary.verdict), *(("why", reason) for reason in summary.reasons)]
     rows += [("disturbed", reason) for reason in summary.disturbed]
     rows += [*_reported(summary.loadgen), *_accuracies(summary), *_roles(summary), *_origin(summary)]
+    rows += power_rows(record.power) if record.power is not None else []
+    rows += informal_rows(record.informal_power) if record.informal_power is not None else []
     rows += [*_processors(record), *_latencies(summary)]
     rows += [(name, f"{_value(one.value)} ({one.source})") for name, one in record.settings.items()]
     console.result(record.run_id)

@@ -48,13 +48,13 @@ def _rate(context: click.Context, parameter: click.Parameter, text: str | None) 
     "-m",
     default="all",
     metavar="MODE",
-    help="performance, accuracy or all (default); compliance (--dry-run only).",
+    help="performance, accuracy, compliance or all (default).",
 )
 @click.option(
     "--division",
-    default="closed",
+    default="",
     metavar="NAME",
-    help="closed (default) or network, which ask for compliance tests, or open, which does not.",
+    help="closed or network: with compliance tests; open: without (default, but for --mode compliance).",
 )
 @click.option("--duration", default=None, metavar="TIME", help="Least duration of a performance test: 30s, 10m.")
 @click.option(
@@ -75,6 +75,12 @@ def _rate(context: click.Context, parameter: click.Parameter, text: str | None) 
     "--find", is_flag=True, help="Search the highest valid rate of Server and Interactive; kept for this system."
 )
 @hardware_options
+@click.option(
+    "--power",
+    default="",
+    metavar="server=HOST|informal",
+    help="Measure performance tests with MLCommons' power server at HOST[:PORT], or by this host's own counters.",
+)
 @click.option("--endpoint", default="", metavar="URL", help="A server of OpenAI's interface that is there already.")
 @click.option("--model", "endpoint_model", default="", metavar="NAME", help="What the endpoint calls its model.")
 @click.option("--dataset", "endpoint_dataset", default="", metavar="NAME", help="Whose questions it gets: llm-chat.")

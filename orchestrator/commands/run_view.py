@@ -37,13 +37,17 @@ class RunView(View, Watcher):
 
     def begin(self, step: RunStep, number: int, total: int) -> None:
         """A test begins; a total of 0 is a test of a search, whose number is not known beforehand."""
-        count = f"[{number}/{total}] " if total else f"[{number}] "
-        self._title = f"{count}{step.benchmark} {step.scenario} {step.name}"
+        self._title = self.title(step, number, total)
         if self._progress is None:
             self._console.open_fold(self._title)
             self._console.say(f"{self._title} …")
             return
         self._task = self._progress.add_task(self._title, total=None, note="starting")
+
+    def title(self, step: RunStep, number: int, total: int) -> str:
+        """What a test is called while it runs."""
+        count = f"[{number}/{total}] " if total else f"[{number}] "
+        return f"{count}{step.benchmark} {step.scenario} {step.name}"
 
     def event(self, step: RunStep, event: Mapping[str, object]) -> None:  # noqa: ARG002 (of the protocol)
         """Progress and phases move the line; a log line is shown."""
@@ -106,13 +110,14 @@ def show(console: Console, summaries: Sequence[Summary], results: str) -> None:
     Of a test that was made again only the last try is explained: it counts, for the exit status too.
     """
     from orchestrator.operations.run.order import last_of_each_test
-    from orchestrator.results.summary import COLUMNS, DROP, EITHER, RIGHT, row
+    from orchestrator.results.summary import DROP, EITHER, table
 
     if not summaries:
         return
     record = summaries[0].record
-    rows = [row(summary) for summary in summaries]
-    console.table(COLUMNS, rows, title=f"target {record.target}", right=RIGHT, drop=DROP, either=EITHER)
+    shown = table(summaries)
+    title = f"target {record.target}"
+    console.table(shown.columns, shown.rows, title=title, right=shown.right, drop=DROP, either=EITHER)
     summarise_step(console, summaries)
     last = last_of_each_test(summaries)
     _explain(console, last)
@@ -134,6 +139,8 @@ def _explain(console: Console, summaries: Sequence[Summary]) -> None:
         console.result(estimate)
     if any(summary.guessed_rate for summary in summaries):
         console.result("not searched: the rate is a careful guess, and the system may do more; `--find` looks for that")
+    for doubt in dict.fromkeys(filter(None, map(_power_doubt, summaries))):
+        console.warn(doubt)
     for near in dict.fromkeys(filter(None, map(_near_ceiling, summaries))):
         console.warn(near)
     if disturbed := [(_test(summary), summary.disturbed) for summary in summaries if summary.disturbed]:
@@ -171,12 +178,12 @@ def show_suite(console: Console, suite: SuiteRun) -> None:
 def summarise_step(console: Console, summaries: Sequence[Summary]) -> None:
     """The table of results in the summary of a CI step."""
     from orchestrator.ci.markers import markdown_table
-    from orchestrator.results.summary import COLUMNS, RIGHT, row
+    from orchestrator.results.summary import table
 
-    rows = [row(summary, marks=False) for summary in summaries]
+    shown = table(summaries, marks=False)
     note = "; ".join(dict.fromkeys(summary.record.note for summary in summaries))
     title = f"mlorch: target {summaries[0].record.target}"
-    console.summary(markdown_table(title, COLUMNS, rows, right=RIGHT, note=note))
+    console.summary(markdown_table(title, shown.columns, shown.rows, right=shown.right, note=note))
 
 
 def _estimate(summary: Summary) -> str:
@@ -185,6 +192,22 @@ def _estimate(summary: Summary) -> str:
     if result is None or "estimate" not in result.title:
         return ""
     return f"result of {summary.record.scenario}: {result.title}"
+
+
+def _power_doubt(summary: Summary) -> str:
+    """Why a power is none that a submission takes; empty where it is one, or was not measured."""
+    informal = summary.record.informal_power
+    if informal is not None and informal.reasons:
+        from orchestrator.facts.energy import REASONS
+
+        what = "no informal power" if informal.watts is None else "its informal power is doubtful"
+        return f"{_test(summary)}: {what}: {'; '.join(REASONS.get(code, code) for code in informal.reasons)}"
+    power = summary.record.power
+    if power is None or power.watts is None or (power.passed and not power.simulated):
+        return ""
+    checks = [f"{one.name}: {one.why}" for one in power.checks if not one.passed]
+    why = [*(["its analyser is simulated"] if power.simulated else []), *(checks or power.faults[:1])]
+    return f"{_test(summary)}: its power is no figure for a submission: {'; '.join(why)}"
 
 
 def _near_ceiling(summary: Summary) -> str:

@@ -60,6 +60,10 @@ class Program(NamedTuple):
     repository: str
     commit: str
     path: str
+    layer: str = ""
+    """The side image that has the repository, or as much of it as the checker needs."""
+    skips: Mapping[str, str] = {}
+    """Rules that it can be told not to look at, and the option that says so."""
 
 
 class Layout(NamedTuple):

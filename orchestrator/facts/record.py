@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from orchestrator.facts.compliance import ComplianceFact  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.containers import ContainerOptions, Deployed, Owner
 from orchestrator.facts.endpoints import EndpointFact  # noqa: TC001 (the codec reads the annotations)
+from orchestrator.facts.energy import InformalPower  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.measured import LoadGenResult, Measured  # noqa: TC001 (the codec reads the annotations)
+from orchestrator.facts.power import PowerFact  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.processors import Disturbance, Reservation  # noqa: TC001 (the codec reads the annotations)
 from orchestrator.facts.runs import DeviceInjection, TimeLimit
 
@@ -303,6 +305,8 @@ class RunRecord:
     left: Mapping[str, str] = field(default_factory=dict)
     benchmark_title: str = ""
     stands_for: str = ""
+    official: bool | None = None
+    """Whether model and data are MLPerf's own, and not only like them; None in older records."""
     round: str = ""
     """Whose rules and LoadGen were asked for; empty in records of mlorch before it knew rounds."""
     note: str = NOTE
@@ -327,6 +331,10 @@ class RunRecord:
     """What lay in `/artifacts` when the test began; None in older records, and where it had no such folder."""
     compliance: ComplianceFact | None = None
     """Of a compliance test: what it was compared with, and whose script verified it."""
+    power: PowerFact | None = None
+    """What the test drew, where that was measured by MLCommons' power client."""
+    informal_power: InformalPower | None = None
+    """What this host's own counters of energy said, where they were read."""
     rest: RestOfFiles | None = None
     """The files that are too many to be named one by one."""
     version: int = VERSION

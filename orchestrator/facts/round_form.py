@@ -1,4 +1,4 @@
-"""The rules of a round as a form of JSON and back, so that they can be kept. Pure.
+"""The rules of a round, and what is known of parts, as a form of JSON and back, so that they can be kept. Pure.
 
 Unlike `facts.codec`, named tuples are known, and a mapping keeps its order, which decides which of two guesses holds.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
-from orchestrator.facts import checker_rules, rounds
+from orchestrator.facts import checker_rules, parts, rounds
 
+T = TypeVar("T")
 _KINDS: dict[str, Any] = {
     name: kind
-    for module in (checker_rules, rounds)
+    for module in (checker_rules, parts, rounds)
     for name, kind in vars(module).items()
     if isinstance(kind, type) and kind.__module__ == module.__name__
 }
@@ -44,7 +45,16 @@ def from_form(form: Any) -> Any:
 
 def rules_from(form: Any) -> rounds.RoundRules:
     """The rules of a round; raises as `from_form`."""
-    rules = from_form(form)
-    if not isinstance(rules, rounds.RoundRules):
-        raise TypeError(type(rules).__name__)
-    return rules
+    return _of(rounds.RoundRules, form)
+
+
+def parts_from(form: Any) -> parts.KnownParts:
+    """What is known of parts; raises as `from_form`."""
+    return _of(parts.KnownParts, form)
+
+
+def _of(kind: type[T], form: Any) -> T:
+    value = from_form(form)
+    if not isinstance(value, kind):
+        raise TypeError(type(value).__name__)
+    return value

@@ -85,6 +85,11 @@ class ModelSubmission(NamedTuple):
     delta_percent: Mapping[str, float] = MappingProxyType({})
     """By metric, how far TEST01's outputs may be from the whole."""
 
+    def in_tokens(self, scenario: str) -> bool:
+        """Whether the result of a scenario is a rate of tokens, whatever the checker's table of units says."""
+        run = "Server" if scenario == "Interactive" else scenario
+        return "tokens_per_second" in self.result_keys.get(run, "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelRules:
@@ -180,6 +185,7 @@ class ComplianceRules(NamedTuple):
     command: tuple[str, ...]
     files: tuple[str, ...]
     passes: Mapping[str, str]
+    fails: tuple[str, ...]
 
 
 class OfficialTest(NamedTuple):

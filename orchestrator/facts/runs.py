@@ -10,6 +10,7 @@ from orchestrator.facts.compliance import PlannedCompliance  # noqa: TC001
 from orchestrator.facts.containers import ContainerSpec  # noqa: TC001
 from orchestrator.facts.endpoints import Endpoint  # noqa: TC001
 from orchestrator.facts.external import ExternalRun  # noqa: TC001
+from orchestrator.facts.power import PlannedPower  # noqa: TC001
 from orchestrator.facts.roles import PlannedRoles  # noqa: TC001
 
 DEFAULT = "default"
@@ -107,6 +108,10 @@ class RunStep:
     role_deviations: tuple[str, ...] = ()
     endpoint: Endpoint | None = None
     """The server that is measured, where it is there already and nothing of it is mlorch's."""
+    power: PlannedPower | None = None
+    """How its power is measured, where it is: it runs twice then, and the first time for the analyser's ranges."""
+    informal_power: bool = False
+    """Whether this host's own counters of energy are read beside it."""
     limit: TimeLimit | None = None
     """Of its harness, and of what counts its accuracy; the steps of an external one have their own."""
 
@@ -116,6 +121,8 @@ class RunStep:
         beside = () if self.roles is None else self.roles.containers
         if self.external is not None:
             return (*beside, *(step.container for step in self.external.steps))
+        if self.power is not None:
+            return (*beside, self.power.client, self.power.ranging, self.container, self.power.check)
         after = [one for one in (self.scoring, self.verification) if one is not None]
         return (*beside, self.container, *after)
 
@@ -139,13 +146,15 @@ class RunStep:
 
     @property
     def beside(self) -> tuple[ContainerSpec, ...]:
-        """Those that run beside its client, until they are stopped."""
+        """Those that run beside its client, or its test, until they are stopped."""
+        power = () if self.power is None else (self.power.client,)
         if self.roles is None:
-            return ()
+            return power
         null = () if self.roles.null_server is None else (self.roles.null_server,)
-        return (self.roles.probes, *null, *(one.container for one in self.roles.servers))
+        return (self.roles.probes, *null, *(one.container for one in self.roles.servers), *power)
 
     @property
     def deviations(self) -> tuple[str, ...]:
         """What its containers are given beyond the run contract, each with its reason."""
-        return (*(() if self.external is None else self.external.deviations), *self.role_deviations)
+        power = () if self.power is None else self.power.deviations
+        return (*(() if self.external is None else self.external.deviations), *self.role_deviations, *power)

@@ -18,10 +18,9 @@ from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results import histogram, timeline
 from orchestrator.results.charts import latency_chart
+from orchestrator.results.power_text import informal_rows, power_rows
 from orchestrator.results.report_examples import shown
 from orchestrator.results.summary import (
-    COLUMNS,
-    RIGHT,
     accuracy_text,
     compliance_rows,
     disturbance_rows,
@@ -29,7 +28,7 @@ from orchestrator.results.summary import (
     interval_text,
     metric_text,
     reserved_text,
-    row,
+    table,
 )
 from orchestrator.results.time_chart import latency_time_chart, rate_chart
 from orchestrator.results.tokens import COLUMNS as TOKEN_COLUMNS
@@ -52,7 +51,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _TEMPLATES = Path(__file__).with_name("templates")
-_COLUMNS = ["p50 latency" if name == "p50" else name for name in COLUMNS]
 _WIDTHS = {"wide": 860, "narrow": 340}
 """A picture for a screen and one for a phone; the style sheet shows one of them."""
 MIB, GIB = 1 << 20, 1 << 30
@@ -78,15 +76,16 @@ def render(summaries: Sequence[Summary]) -> str:
     """The page for these runs, in their order; at least one. What several tests share stands once, in its order."""
     records = [summary.record for summary in summaries]
     page = templates().get_template("report.html.j2")
+    overview = table(summaries, marks=False)
     return page.render(
-        css=_css(),
+        css=style_sheet(),
         title=_title(records),
         first=records[0],
         notes=_once(record.note for record in records),
-        columns=_COLUMNS,
-        right=RIGHT,
+        columns=["p50 latency" if name == "p50" else name for name in overview.columns],
+        right=overview.right,
         token_columns=TOKEN_COLUMNS,
-        tests=[_test(summary) for summary in summaries],
+        tests=[_test(summary, cells) for summary, cells in zip(summaries, overview.rows, strict=True)],
         not_valid=sum(not summary.good for summary in summaries),
         benchmarks=_each_once(records, lambda record: record.benchmark),
         images=_each_once(record.image for record in records),
@@ -112,7 +111,7 @@ def templates() -> Environment:
     )
     words = (
         *(accuracy_text, compliance_rows, disturbance_rows, facts, goal_text, interval_text, metric_text),
-        *(nanoseconds, percent, reserved_text, setting_text, text),
+        *(nanoseconds, percent, informal_rows, power_rows, reserved_text, setting_text, text),
     )
     found.filters.update({each.__name__: each for each in words})
     return found
@@ -132,8 +131,8 @@ def warm() -> None:
 
 
 @cache
-def _css() -> str:
-    """The style sheet; our own text, so it is not escaped."""
+def style_sheet() -> str:
+    """The style sheet of every page; our own text, so it is not escaped."""
     from markupsafe import Markup
 
     return Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8"))  # noqa: S704 (ships with mlorch)
@@ -164,7 +163,7 @@ def _each_once(values: Iterable[T], key: Callable[[T], object] = lambda value: v
 # -- one run -------------------------------------------------------------------------------
 
 
-def _test(summary: Summary) -> ReportedTest:
+def _test(summary: Summary, cells: tuple[str, ...]) -> ReportedTest:
     result = summary.loadgen
     has_latencies = result is not None and bool(result.latency_ns)
     counted = histogram.read(summary.folder) if has_latencies else None
@@ -172,7 +171,7 @@ def _test(summary: Summary) -> ReportedTest:
     return ReportedTest(
         summary=summary,
         kind=_kind(summary),
-        cells=row(summary, marks=False),
+        cells=cells,
         scenario=SCENARIOS.get(summary.record.scenario),
         counted=counted,
         charts=_charts(result, counted) if result is not None else {},

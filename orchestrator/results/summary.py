@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.facts.codec import to_plain
 from orchestrator.facts.containers import RECORD
@@ -13,6 +13,7 @@ from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.clock import moment
 from orchestrator.results.measure import error_reasons, measured_of
+from orchestrator.results.power_text import power_cell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,6 +161,8 @@ def document(summary: Summary) -> dict[str, object]:
         "changed_rules": list(record.changed_rules),
         "disturbed": None if record.disturbance is None else record.disturbance.disturbed,
         "disturbance": None if record.disturbance is None else to_plain(record.disturbance),
+        "power": None if record.power is None else {**to_plain(record.power), "passed": record.power.passed},
+        "informal_power": None if record.informal_power is None else to_plain(record.informal_power),
         "reservation": None if record.reservation is None else to_plain(record.reservation),
     }
 
@@ -194,10 +197,30 @@ GUESSED = " (not searched)"
 COLUMNS = ("benchmark", "scenario", "mode", "result", "p50", "p90", "p99", "accuracy", "verdict")
 RIGHT = (3, 4, 5, 6, 7)
 """The columns of numbers; every cell carries its unit."""
+POWER = "power"
+"""The column before the verdict, where the power of any test of a table was measured."""
 DROP = (4, 5, 6, 2)
 """The columns that a narrow terminal does without, the first of them first: the report has them."""
 EITHER = (3, 7)
 """A test has a result or an accuracy, which a narrow terminal shows in one column."""
+
+
+class Table(NamedTuple):
+    """A row for each of some tests; ``right`` are the columns of numbers."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    right: tuple[int, ...] = RIGHT
+
+
+def table(summaries: Sequence[Summary], *, marks: bool = True) -> Table:
+    """The table of these tests, with `POWER` where that was measured in any; ``marks`` as in `row`."""
+    rows = [row(one, marks=marks) for one in summaries]
+    if all(one.record.power is None and one.record.informal_power is None for one in summaries):
+        return Table(COLUMNS, rows)
+    *names, verdict = COLUMNS
+    found = [(*cells[:-1], power_cell(one.record), cells[-1]) for one, cells in zip(summaries, rows, strict=True)]
+    return Table((*names, POWER, verdict), found, (*RIGHT, len(names)))
 
 
 def row(summary: Summary, *, marks: bool = True) -> tuple[str, ...]:

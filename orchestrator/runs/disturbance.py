@@ -36,7 +36,7 @@ LEAST_S = 1.0
 """A shorter window says nothing: the kernel counts in hundredths of a second."""
 _LEAST_WORST_S = 0.5
 _JOIN_S = 5.0
-_BEGINS, _ENDS = ("test", "accuracy"), "done"
+BEGINS, ENDS = ("test", "accuracy"), "done"
 """Phases of the harness: docs/run-contract.md."""
 
 
@@ -116,9 +116,9 @@ class DisturbanceMeter:
         """A phase of the harness begins."""
         if event.get("event") != "phase" or self.step.external is not None:
             return
-        if event.get("name") in _BEGINS:
+        if event.get("name") in BEGINS:
             self._begin()
-        elif event.get("name") == _ENDS:
+        elif event.get("name") == ENDS:
             self._end()
         else:
             self._wake.set()  # its container runs: time to find its control group
@@ -196,8 +196,8 @@ class DisturbanceMeter:
 
     @property
     def _stale(self) -> bool:
-        """Whether there may be more containers: servers and client start one after the other until the window opens."""
-        return not self._groups or (self.step.roles is not None and not self._sums.seconds)
+        """Whether there may be more containers: what is beside a test starts before it, until the window opens."""
+        return not self._groups or (bool(self.step.beside) and not self._sums.seconds)
 
     def _find_groups(self) -> None:
         found: dict[str, ControlGroup] = {}

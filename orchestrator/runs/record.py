@@ -10,6 +10,7 @@ from orchestrator.facts.compliance import ComparedFact, ComplianceFact
 from orchestrator.facts.containers import ContainerOptions
 from orchestrator.facts.endpoints import EndpointFact
 from orchestrator.facts.neutral import one_line
+from orchestrator.facts.power import PowerFact
 from orchestrator.facts.record import (
     NOTE,
     AccuracyGoal,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from orchestrator.facts.compliance import PlannedCompliance
     from orchestrator.facts.containers import ContainerSpec, Owner
+    from orchestrator.facts.power import PlannedPower
     from orchestrator.facts.runs import AssetRef, RunStep
 
 _MOST_TOLD = 2**18
@@ -64,6 +66,7 @@ class RecordContext:
     other_goals: tuple[AccuracyGoal, ...] = ()
     title: str = ""
     stands_for: str = ""
+    official: bool | None = None
     round: str = ""
     note: str = ""
     changed_rules: tuple[str, ...] = ()
@@ -96,6 +99,7 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         host=session.host,
         benchmark_title=record_context.title,
         stands_for=record_context.stands_for,
+        official=record_context.official,
         deviations=step.deviations,
         roles=_planned_roles(step, session.secrets),
         endpoint=None if step.endpoint is None else EndpointFact(url=step.endpoint.url, model=step.endpoint.model),
@@ -104,6 +108,17 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         round=record_context.round,
         search=record_context.search,
         compliance=None if step.compliance is None else compliance_fact(step.compliance),
+        power=None if step.power is None else power_fact(step.power),
+    )
+
+
+def power_fact(planned: PlannedPower) -> PowerFact:
+    """What the record keeps of a measurement with power before it is made."""
+    return PowerFact(
+        server=planned.server.address,
+        ntp=planned.server.ntp_address,
+        image=planned.client.image,
+        commit=planned.commit,
     )
 
 
@@ -118,6 +133,7 @@ def compliance_fact(planned: PlannedCompliance) -> ComplianceFact:
         compared=tuple(ComparedFact(mode=one.mode, run_id=one.run_id, files=one.files) for one in planned.compared),
         files=planned.test.files,
         passes=planned.test.passes,
+        fails=planned.test.fails,
     )
 
 

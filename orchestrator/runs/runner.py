@@ -21,6 +21,7 @@ from orchestrator.results.measure import harness_document, measure
 from orchestrator.results.store import Store, discard_report, release_reserve
 from orchestrator.runs.containers import Containers
 from orchestrator.runs.disturbance import DisturbanceMeter
+from orchestrator.runs.energy_meter import EnergyMeter
 from orchestrator.runs.external import external_result, settings_failure
 from orchestrator.runs.failures import container_failure, explanation, failure, resource_failure
 from orchestrator.runs.folder import changed_settings, prepare_folder, with_files
@@ -43,10 +44,11 @@ if TYPE_CHECKING:
 
     from orchestrator.engines import Engine
     from orchestrator.facts.measured import LoadGenResult
+    from orchestrator.facts.power import PowerFact
     from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
     from orchestrator.runs.ceilings import Ceilings
-    from orchestrator.runs.containers import Ended
+    from orchestrator.runs.ended import Ended
     from orchestrator.runs.record import RecordContext, Session
     from orchestrator.runs.reservation import Reserved
 
@@ -71,14 +73,15 @@ class Watcher:
 
 
 class _Metered(Watcher):
-    """Hands on what happens, and tells a meter of it."""
+    """Hands on what happens, and tells meters of it."""
 
-    def __init__(self, watcher: Watcher, meter: DisturbanceMeter) -> None:
+    def __init__(self, watcher: Watcher, *meters: DisturbanceMeter | EnergyMeter) -> None:
         self._watcher = watcher
-        self._meter = meter
+        self._meters = meters
 
     def event(self, step: RunStep, event: Mapping[str, object]) -> None:
-        self._meter.event(event)
+        for meter in self._meters:
+            meter.event(event)
         self._watcher.event(step, event)
 
     def line(self, step: RunStep, text: str) -> None:
@@ -130,7 +133,8 @@ class Runner:
         record = replace(record, limit=step.limit)
         folder = self.store.begin(record)
         meter = self._meter(step)
-        watcher = _Metered(self.watcher, meter)
+        energy = EnergyMeter(step=step) if step.informal_power else None
+        watcher = _Metered(self.watcher, meter, *filter(None, [energy]))
         containers = Containers(
             engine=self.engine,
             watcher=watcher,
@@ -140,9 +144,9 @@ class Runner:
         )
         try:
             prepare_folder(folder, step)
-            with meter:
+            with meter, energy or contextlib.nullcontext():
                 ended = containers.run(step, folder)
-            record = replace(record, disturbance=meter.found())
+            record = _metered(record, meter, energy)
         except BaseException as exc:  # noqa: BLE001 (always raised again)
             seen = meter.found() if meter.began else None
             record = replace(record, disturbance=seen, roles=with_ended_roles(record.roles, containers.roles))
@@ -193,6 +197,7 @@ class Runner:
             status="failed" if error else "done",
             error=failure(error, self.session.secrets),
             measured=measured,
+            power=_power(final, folder, measured, ended),
             # A server that ended while the client measured makes the test INVALID, though nobody counted a result.
             valid=(False if final.role_faults else valid) if record.loadgen_mode == "performance" else None,
         )
@@ -243,9 +248,13 @@ def _left_by(
     """The harness's own document, and why it did not do its work."""
     if step.external is None:
         harness = harness_document(folder)
-        told = ended.error is not None and (step.roles is not None or ended.error.slug == "timeout")
+        beside = step.roles is not None or step.power is not None
+        told = ended.error is not None and (beside or ended.error.slug == "timeout")
         if ended.exit is None or told:
-            return harness, ended.error  # of its servers, or of its end: what the container says follows from that
+            return (
+                harness,
+                ended.error,
+            )  # of what runs beside it, or of its end: what the container says follows from that
         return harness, container_failure(record, folder, ended.exit, harness) or ended.error
     assert ended.output is not None  # the steps of a program were heard
     if ended.exit is None:
@@ -269,6 +278,22 @@ def _unmeasured(
     else:
         error = accuracy_log_failure(folder, _samples(step)) if record.mode == "accuracy" else None
     return error or _sample_failure(step, measured.loadgen)
+
+
+def _metered(record: RunRecord, meter: DisturbanceMeter, energy: EnergyMeter | None) -> RunRecord:
+    """The record with what was read beside the test."""
+    disturbance = meter.found()
+    informal = None if energy is None else energy.found(disturbance.others)
+    return replace(record, disturbance=disturbance, informal_power=informal)
+
+
+def _power(record: RunRecord, folder: Path, measured: Measured, ended: Ended) -> PowerFact | None:
+    """What the test drew; None where that was not to be measured."""
+    if record.power is None:
+        return None
+    from orchestrator.results.power import power_fact
+
+    return power_fact(record.power, folder, record.scenario, measured.loadgen, ended.clocks)
 
 
 def _samples(step: RunStep) -> object:

@@ -126,6 +126,9 @@ class PowerSample(NamedTuple):
     samples: int
     why: str = ""
     """Why nothing was read."""
+    first: int = 0
+    """The line of the first sample that counts, and of the last one; 0 where there is none."""
+    last: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

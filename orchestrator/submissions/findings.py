@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.checker_rules import Answer, CheckerRules
     from orchestrator.facts.rounds import RoundRules
 
-Level = Literal["error", "warning"]
+Level = Literal["error", "warning", "hint"]
 Subject = TypeVar("Subject")
 _LONGEST = 600
 
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
     rule: str
     level: Level
-    """An error is refused, a warning is not."""
+    """An error is refused, a warning is not; a hint is of something odd that no rule forbids."""
     official: Answer
     """What the round's own checker does: `refuse`, `tell` it and take the result, or `skip` it, not looking."""
     path: str

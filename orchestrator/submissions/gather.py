@@ -118,7 +118,7 @@ def _power(source: Source, folder: Folder, testing: RunFacts) -> PowerFacts | No
     if performance is None or power is None:
         return None
     ranging = gather_run(source, performance, "ranging", wanted=OF_RANGING)
-    return gather_power(source, performance, power, testing, ranging)
+    return gather_power(source.reader, performance, power, testing, ranging)
 
 
 def _detail(source: Source, folder: Folder, wanted: frozenset[bytes] | None = None) -> DetailLog | Unread:

@@ -148,7 +148,10 @@ def _run(result: ResultFacts, model: ModelRules, book: Rulebook) -> list[Finding
 
 
 def _accuracy(result: ResultFacts, book: Rulebook) -> Iterator[Finding]:
-    """In the open division any accuracy is taken, once there is one; what is wrong is for reading then."""
+    """In the open division any accuracy is taken, once there is one; what is wrong is for reading then.
+
+    Some rounds take any figure there, and hold the test to all else.
+    """
     shown = bool(judged(result, book).figures) or (book.as_official and book.checker.answer("open-accuracy") == "skip")
     taken = not result.closed and shown
     for found in findings_of(ACCURACY_RULES, result, book):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orchestrator.submissions.detail_log import DetailLog
-    from orchestrator.submissions.gather import Source
+    from orchestrator.submissions.reading import Reader
     from orchestrator.submissions.tree import Folder
 
 CLOCK = "%m-%d-%Y %H:%M:%S.%f"
@@ -55,16 +55,15 @@ def window_of(log: DetailLog | Unread) -> Window | None:
 
 
 def gather_power(
-    source: Source, performance: Folder, power: Folder, testing: RunFacts, ranging: RunFacts
+    reader: Reader, performance: Folder, power: Folder, testing: RunFacts, ranging: RunFacts
 ) -> PowerFacts:
     """What was measured with power: the folder ``power`` in ``performance``, beside two runs."""
-    reader = source.reader
     return PowerFacts(
         path=power.path,
         files=tuple(power.files),
         ranging=ranging,
-        testing_power=_samples(source, testing),
-        ranging_power=_samples(source, ranging),
+        testing_power=_samples(reader, testing),
+        ranging_power=_samples(reader, ranging),
         client=reader.document(power.below("client.json")),
         server=reader.document(power.below("server.json")),
         ptd_log=reader.text(power.below("ptd_logs.txt"), LARGEST_SAMPLES),
@@ -72,33 +71,36 @@ def gather_power(
     )
 
 
-def _samples(source: Source, run: RunFacts) -> PowerSample:
+def _samples(reader: Reader, run: RunFacts) -> PowerSample:
     window = window_of(run.log)
     if window is None:
         return PowerSample(-1, 0, "the detail log has no power_begin and power_end")
-    text = source.reader.text(f"{run.path}/{SPL}", LARGEST_SAMPLES)
+    text = reader.text(f"{run.path}/{SPL}", LARGEST_SAMPLES)
     if isinstance(text, Unread):
         return PowerSample(-1, 0, f"{SPL} {text.why}")
     try:
-        watts = [value for value in _watts_within(text, window) if value > 0]
+        found = [each for each in _watts_within(text, window) if each[1] > 0]
     except _NoSampleError as error:
         return PowerSample(-1, 0, f"{SPL} has a line {error} that is no sample")
-    return PowerSample(sum(watts) / len(watts) if watts else -1, len(watts))
+    if not found:
+        return PowerSample(-1, 0)
+    mean = sum([watts for _, watts in found]) / len(found)
+    return PowerSample(mean, len(found), first=found[0][0], last=found[-1][0])
 
 
 class _NoSampleError(ValueError):
     """A line that is no sample, by its number."""
 
 
-def _watts_within(text: str, window: Window) -> list[float]:
-    """The watts of the samples within a test."""
+def _watts_within(text: str, window: Window) -> list[tuple[int, float]]:
+    """The samples within a test: the number of each one's line, from 1, and its watts."""
     begin, end = (moment.strftime(CLOCK) for moment in window)
-    found = [line.split(",", 4) for line in text.splitlines() if line.startswith("Time,")]
+    found = [(at, line.split(",", 4)) for at, line in enumerate(text.splitlines(), 1) if line.startswith("Time,")]
     year = begin[6:10]
     try:
-        if end[6:10] == year and _usual_moments([parts[1] for parts in found], year):
+        if end[6:10] == year and _usual_moments([parts[1] for _, parts in found], year):
             # Of one year, moments sort as they are written; here with three digits of a second, of strftime six.
-            return [float(parts[3]) for parts in found if begin < parts[1] + "000" < end]
+            return [(at, float(parts[3])) for at, parts in found if begin < parts[1] + "000" < end]
     except (ValueError, IndexError):
         pass
     return list(_watts_line_by_line(text, _order(begin), _order(end)))
@@ -114,14 +116,14 @@ def _usual_moments(moments: list[str], year: str) -> bool:
     )
 
 
-def _watts_line_by_line(text: str, begin: str, end: str) -> Iterator[float]:
+def _watts_line_by_line(text: str, begin: str, end: str) -> Iterator[tuple[int, float]]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line.startswith("Time"):
             continue
         parts = line.split(",", 4)
         try:
             if begin < _order(parts[1]) < end:
-                yield float(parts[3])
+                yield number, float(parts[3])
         except (ValueError, IndexError):
             raise _NoSampleError(number) from None
 

@@ -130,9 +130,7 @@ def _unit(result: ResultFacts, model: ModelRules, book: Rulebook) -> str:
     unit = submission.units.get(result.scenario, "")
     if book.as_official and book.checker.units_by == "folder" and result.model_name not in book.round.models:
         unit = book.checker.units.get(result.scenario, "")
-    run = "Server" if result.scenario == "Interactive" else result.scenario
-    in_tokens = "tokens_per_second" in submission.result_keys.get(run, "")
-    return TOKENS if in_tokens and not book.as_official else unit
+    return TOKENS if submission.in_tokens(result.scenario) and not book.as_official else unit
 
 
 def _row(values: dict[str, str], book: Rulebook) -> tuple[str, ...]:

@@ -12,7 +12,11 @@ from results_parts import SAMPLES, record_of
 from submission_build_parts import OVERLAY, add_pair, add_test, model_files, rules_of
 
 from orchestrator import cli
+from orchestrator.facts.power import PowerCheck, PowerFact
 from orchestrator.facts.processors import Disturbance
+from orchestrator.facts.record import FileHash
+from orchestrator.facts.record_file import from_json
+from orchestrator.host.files import sha256_file
 from orchestrator.results.store import Store
 
 SYSTEM = "2x-Some-Processor-9000-onnxruntime-1.32.0"
@@ -255,7 +259,7 @@ def test_performance_and_accuracy_are_of_one_image_and_one_model(world):
     world.test("performance", scenario="Server", second=2)
     world.test("accuracy", scenario="Server", second=3, model=model_files(**{"model.onnx": "00" * 32}))
     found = lacks(world.document("--dry-run"))
-    assert all("of different images, models or data" in why for why in found.values())
+    assert all("of different images, rules, models or data" in why for why in found.values())
     assert found
 
 
@@ -291,6 +295,13 @@ def test_an_accuracy_below_its_goal_stands_in_the_open_division_and_is_told(worl
     world.test("accuracy", second=1, right=6)
     (result,) = world.document()["results"]
     assert any("is below" in remark for remark in result["remarks"])
+
+
+def test_a_limit_on_latency_that_is_longer_than_the_model_s_is_told(world):
+    world.pair(scenario="Server")
+    (result,) = world.document()["results"]
+    said = "LoadGen's limit on latency was 20 ms, and v5.1 asks for 15 of resnet: the checker refuses it"
+    assert said in result["remarks"]
 
 
 def test_changed_rules_are_told(world):
@@ -365,7 +376,7 @@ def test_a_fault_of_the_overlay_is_told_at_its_place(world):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--division", "closed"], "compliance tests"),
+        (["--division", "network"], "network division"),
         (["--submitter", "../x"], "cannot be the name of a submitter"),
         (["--system-name", ".x"], "cannot be the name of a system"),
         (["--round", "v4.1"], "no tree of round v4.1"),
@@ -376,3 +387,54 @@ def test_what_cannot_be_built_is_refused(world, arguments, words):
     code, _, err = world.build(*arguments)
     assert code == 2
     assert words in err
+
+
+def with_power(world, **changes):
+    """A pair whose performance was measured with power, in a session that is whole."""
+    check = PowerCheck(name="Check UUID", passed=True)
+    power = PowerFact(server="d:4950", ntp="d:123", image="i", commit="c", watts=40.0, checks=(check,))
+    folder = world.test("performance", power=replace(power, **changes))
+    record = from_json((folder / "run.json").read_text(), path="run.json")
+    files = dict(record.files)
+    for name in SESSION:
+        path = folder / "performance" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{name}\n")
+        files[f"performance/{name}"] = FileHash(sha256=sha256_file(path), size=path.stat().st_size)
+    world.store.finish(replace(record, files=files))
+    world.test("accuracy", second=1)
+
+
+SESSION = [
+    *(f"power/{name}" for name in ("client.json", "client.log", "ptd_logs.txt", "server.json", "server.log")),
+    *(f"ranging/{name}" for name in ("mlperf_log_detail.txt", "mlperf_log_summary.txt", "spl.txt")),
+    "run_1/spl.txt",
+]
+
+
+def test_a_session_with_power_stands_in_the_tree_and_what_its_submitter_must_write_is_told(world):
+    with_power(world)
+    status, out, err = world.build()
+    assert status == 0
+    assert {name.partition("/performance/")[2] for name in world.files()} >= set(SESSION)
+    assert "analyzer_table.md and power_settings.md are yours to write" in out + err
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"faults": ("power/server.json: it ran in its debug mode",)}, {"checks": ()}],
+    ids=["a fault", "unchecked"],
+)
+def test_power_that_is_not_by_the_rules_stays_out_of_the_tree_and_its_test_does_not(world, changes):
+    with_power(world, **changes)
+    status, out, err = world.build()
+    assert status == 0
+    assert "its power is not in the tree" in out + err
+    assert not [name for name in world.files() if "/power/" in name or "/ranging/" in name or "spl.txt" in name]
+
+
+def test_a_run_whose_power_a_simulated_analyser_measured_is_not_taken(world):
+    with_power(world, simulated=True)
+    status, out, err = world.build()
+    assert "measured by a simulated analyser" in out + err
+    assert (status != 0, world.files()) == (True, [])

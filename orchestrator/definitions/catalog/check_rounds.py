@@ -50,6 +50,28 @@ def check_round(catalog: Catalog, entry: Entry[Round]) -> Iterator[Problem]:
     yield from _check_names(entry, before)
     yield from _check_models(entry, before, after)
     yield from _check_compliance(catalog, entry, after)
+    yield from _check_checker(catalog, entry)
+
+
+def _check_checker(catalog: Catalog, entry: Entry[Round]) -> Iterator[Problem]:
+    """Whether the side image that a round names has its checker, at the round's commit."""
+    checker = entry.definition.checker
+    program = None if checker is None else checker.program
+    if program is None or program.layer is None:
+        return
+    place = ("checker", "program", "layer")
+    layer = catalog.by_key.get(("layer", program.layer))
+    if layer is None:
+        if ("layer", program.layer) not in catalog.broken:
+            hint = near(program.layer, catalog.names("layer"))
+            yield entry.document.fault("unknown-layer", f"there is no layer `{program.layer}`", place, hint)
+        return
+    what = layer.definition
+    sources = {(each.url, each.ref) for each in what.git} if isinstance(what, Layer) and what.level == "side" else ()
+    if (program.repository, program.commit) not in sources:
+        message = f"layer `{program.layer}` is no side image with {program.repository} at {program.commit[:12]}"
+        hint = "name one with `level: side` that has the checker under `git`, at the commit of `program`"
+        yield entry.document.fault("checker-layer", message, place, hint)
 
 
 def _check_compliance(catalog: Catalog, entry: Entry[Round], after: State) -> Iterator[Problem]:

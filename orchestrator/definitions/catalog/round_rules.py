@@ -83,6 +83,7 @@ def _test(test: ComplianceTest, scripts: Compliance) -> ComplianceRules:
         command=tuple(word.replace("{scripts}", scripts.scripts) for word in test.command),
         files=test.files,
         passes=test.passes,
+        fails=test.fails,
     )
 
 

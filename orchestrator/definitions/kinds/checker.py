@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from orchestrator.definitions.kinds.base import Commit, GitUrl, Line, RelativePath, Strict
+from orchestrator.definitions.kinds.base import Commit, GitUrl, Line, Name, RelativePath, Strict
 from orchestrator.definitions.kinds.texts import ValuePattern
 from orchestrator.facts.checker_rules import Answer, Check
 from orchestrator.facts.rounds import RuleScenario
@@ -43,6 +43,10 @@ class CheckerProgram(Strict):
     repository: GitUrl
     commit: Commit
     path: RelativePath
+    layer: Name | None = None
+    """The side image that has it, at that commit."""
+    skips: dict[Check, Annotated[str, StringConstraints(pattern=r"^--[a-z-]+\Z", max_length=80)]] | None = None
+    """Rules that it can be told not to look at, and the option that says so."""
 
 
 class TreeLayout(Strict):

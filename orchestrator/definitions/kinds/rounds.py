@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 
 from orchestrator.definitions.kinds.base import AbsolutePath, Definition, Line, Name, RelativePath, Strict
 from orchestrator.definitions.kinds.checker import ByScenario, Checker, FileName, KeyByScenario, Percent
-from orchestrator.facts.compliance import PLACEHOLDERS
+from orchestrator.facts.compliance import FAILS, PLACEHOLDERS
 from orchestrator.facts.rounds import CategoryName, RuleScenario, version_key
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z", max_length=64)]
@@ -194,11 +194,13 @@ class ComplianceTest(Strict):
     command: tuple[Line, ...] = Field(min_length=1)
     """The script and its arguments: `{scripts}` is the folder of `compliance`, `{results}` that of the tests which it
     is compared with (as a submission has them), `{test}` that of the test itself, `{output}` where the script writes,
-    `{dtype}` what an answer consists of."""
+    `{dtype}` what an answer consists of, `{scenario}` the scenario of the test."""
     files: tuple[RelativePath, ...] = Field(min_length=1)
     """What the script leaves below its folder in `{output}`: what a submission needs of this test."""
     passes: dict[RelativePath, Line] = Field(min_length=1)
     """Of these files, the line that each has to have where the test is passed."""
+    fails: tuple[Line, ...] = Field(default=FAILS, min_length=1)
+    """How the lines begin that say why it is not passed."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

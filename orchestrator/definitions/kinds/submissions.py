@@ -51,6 +51,21 @@ class SystemFields(Strict):
     other_software_stack: Text | None = None
     hw_notes: Text | None = None
     sw_notes: Text | None = None
+    power_management: Text | None = Field(default=None, description="this and what follows: where power was measured")
+    filesystem: Text | None = None
+    boot_firmware_version: Text | None = None
+    management_firmware_version: Text | None = None
+    other_hardware: Text | None = None
+    number_of_type_nics_installed: Text | None = None
+    nics_enabled_firmware: Text | None = None
+    nics_enabled_os: Text | None = None
+    nics_enabled_connected: Text | None = None
+    network_speed_mbit: Text | None = None
+    power_supply_quantity_and_rating_watts: Text | None = None
+    power_supply_details: Text | None = None
+    disk_drives: Text | None = None
+    disk_controllers: Text | None = None
+    system_power_only: Text | None = Field(default=None, description="true: the system is shown with power alone")
 
 
 class MeasurementFields(Strict):

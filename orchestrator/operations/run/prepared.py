@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.operations.run.benchmarks import planned_for, with_assets, with_scoring, with_server_images
 from orchestrator.operations.run.compared import with_stored_runs
-from orchestrator.operations.run.compliance import require_dry_run, say_what_is_left_out, with_compliance
+from orchestrator.operations.run.compliance import say_what_is_left_out, with_compliance
 from orchestrator.operations.run.plan import PlannedRun, run_environment, say_what_is_not_searched, step_of
+from orchestrator.operations.run.power import with_power
 from orchestrator.operations.run.processors import check_processors
 from orchestrator.operations.run.records import record_context, session_of
 from orchestrator.operations.run.selection import cells, selection_of
@@ -84,7 +85,6 @@ def prepare(
     from orchestrator.host.facts import host_facts
     from orchestrator.operations.run.findings import findings
 
-    require_dry_run(request)
     require_results_folder(request.results)
     answers = context.engine_answers  # asked here at the latest; while the engine answers this thread plans
     chosen = context.target(request.target, arch=request.arch)
@@ -201,6 +201,7 @@ def _with_images(
 
     planned, facts = _with_own_images(context, request, selection, planned, progress)
     planned = with_compliance(context.catalog, selection, planned, built)
+    planned = with_power(context.catalog, request, selection, planned, built)
     planned = with_scoring(request, selection, planned, built)
     return with_server_images(selection, planned, built), facts
 

@@ -9,6 +9,7 @@ from orchestrator.definitions.catalog.rounds import round_names
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.operations.plan_cache import Selection
 from orchestrator.operations.run.compliance import require_compliance
+from orchestrator.operations.run.power import require_power
 from orchestrator.operations.run.roles import changes_of
 from orchestrator.operations.suites import benchmarks_of_suite
 from orchestrator.plan.build.frameworks import benchmark_in, benchmarks_of, framework_of
@@ -51,6 +52,7 @@ def selection_of(context: Context, request: RunRequest, chosen: TargetChoice) ->
         _require_questions(catalog, request, what)
         _require_official(catalog, request, what)
         require_compliance(catalog, request, what)
+        require_power(catalog, request, what)
         if request.official:
             require_rules(catalog.benchmark(name))
     return Selection(
@@ -106,7 +108,7 @@ def cells(request: RunRequest, benchmark: Benchmark, demand: ComplianceDemand = 
         benchmark.scenarios,
         asked=request.scenarios,
         mode=request.mode,
-        every_accuracy=request.official,
+        every_accuracy=request.official or bool(request.division),  # what a submission has of each scenario
         benchmark=benchmark.name,
         compliance=demand.tests,
     )

@@ -16,6 +16,7 @@ from orchestrator.plan.run.endpoint import as_endpoint_client, endpoint_deviatio
 from orchestrator.plan.run.external.plan import plan_external
 from orchestrator.plan.run.external.values import external_test
 from orchestrator.plan.run.limits import time_limit
+from orchestrator.plan.run.power import planned_power
 from orchestrator.plan.run.processors import cpu_set
 from orchestrator.plan.run.roles import as_client, client_cpus, deviations, endpoint, plan_roles
 from orchestrator.plan.run.scoring import scoring_container
@@ -90,6 +91,8 @@ def plan_run(workload: Workload, environment: RunEnvironment, cell: Cell, identi
         roles=roles,
         endpoint=environment.endpoint,
         role_deviations=_deviations(workload, environment),
+        power=planned_power(workload, environment, cell, identifier, container),
+        informal_power=environment.informal_power and cell.mode == "performance",
         limit=_limit(settings, choices, external),
     )
 

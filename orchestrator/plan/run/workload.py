@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.targets import Target
     from orchestrator.facts.endpoints import Endpoint
     from orchestrator.facts.host import HostFacts
+    from orchestrator.facts.power import PowerServer
     from orchestrator.facts.rounds import OfficialTest
     from orchestrator.plan.run.user import RunUser
 
@@ -55,6 +56,9 @@ class Workload:
     compliance_image: str = ""
     """The image with MLCommons' scripts that verify them, and the commit that they are of."""
     compliance_commit: str = ""
+    power_image: str = ""
+    """The image of MLCommons' power client, where power is measured, and the commit that it is of."""
+    power_commit: str = ""
     program_id: str = ""
     """What the image is without what it says of its benchmark (`plan.build.content.program_id`)."""
     official: OfficialTest | None = None
@@ -88,3 +92,8 @@ class RunEnvironment:
     limits: Mapping[str, int | None] = field(default_factory=dict)
     endpoint: Endpoint | None = None
     """The server that is measured, where it is there already."""
+    power: PowerServer | None = None
+    """What measures the power, where that is asked for; the client's own folder is made below ``power_folder``."""
+    power_folder: str = ""
+    informal_power: bool = False
+    """Whether this host's own counters of energy are read beside performance tests."""

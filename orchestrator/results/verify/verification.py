@@ -11,6 +11,7 @@ from orchestrator.facts.codec import to_plain
 from orchestrator.facts.compliance import MODE as COMPLIANCE
 from orchestrator.facts.containers import RECORD
 from orchestrator.facts.neutral import one_line
+from orchestrator.facts.power import PowerFact
 from orchestrator.facts.record_file import from_json, parse, seal
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.host.untrusted import UnreadableFile, hash_file, names_below, read_text
@@ -116,6 +117,9 @@ def _contents(record: RunRecord, folder: Path, labels: Path | None) -> tuple[lis
     if record.measured is not None:
         checked.append("every figure of the record against the logs")
         faults += _figures(record, folder, harness)
+    if record.power is not None and record.power.watts is not None:
+        checked.append("its power against the session")
+        faults += _power(record, record.power, folder)
     if record.mode == "accuracy":
         found = check_accuracy(folder, labels, harness, external=record.is_external)
         checked.append(found.checked)
@@ -257,6 +261,20 @@ def _figures(record: RunRecord, folder: Path, harness: Mapping[str, object]) -> 
             continue
         if recorded.get(name) != logged.get(name):
             message = f"{name} is {recorded.get(name)!r}, the logs give {logged.get(name)!r}"
+            yield Fault(file=RECORD, message=message)
+
+
+def _power(record: RunRecord, power: PowerFact, folder: Path) -> Iterator[Fault]:
+    """What the record says of power is what the session's files give when they are read again."""
+    from orchestrator.results.power import power_fact
+
+    result = None if record.measured is None else record.measured.loadgen
+    asked = PowerFact(server=power.server, ntp=power.ntp, image=power.image, commit=power.commit, clocks=power.clocks)
+    recorded = _flat(to_plain(power), "power")
+    found = _flat(to_plain(power_fact(asked, folder, record.scenario, result)), "power")
+    for name in sorted(recorded.keys() | found.keys()):
+        if recorded.get(name) != found.get(name):
+            message = f"{name} is {recorded.get(name)!r}, the session gives {found.get(name)!r}"
             yield Fault(file=RECORD, message=message)
 
 

@@ -188,4 +188,4 @@ ACCURACY_RULES: tuple[Rule[ResultFacts], ...] = (
          "submission_checker.py: check_extra_files", "Add the files.", _extras),
 )  # fmt: skip
 FILE_RULES = ("accuracy-files", "accuracy-text")
-"""What holds in the open division too; the rest is for reading there, once a figure is found."""
+"""Of the files themselves: what the official checker looks at first."""

@@ -19,9 +19,13 @@ from orchestrator.submissions.rules.performance import differing
 from orchestrator.submissions.rules.ptd_log import doubts_were_checked, faults_in, ranging_window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from orchestrator.facts.checker_rules import PowerSession
     from orchestrator.submissions.findings import Rulebook
+
+    SessionCheck = Callable[[ResultFacts, PowerSession], Iterator[Said]]
+    """What of a session is none that a round accepts."""
 
 _FILES = "submission_checker.py: check_power_dir"
 _METRIC = "submission_checker.py: get_power_metric"
@@ -113,7 +117,7 @@ def _both(power: PowerFacts | None) -> tuple[Mapping[str, Any], Mapping[str, Any
     return power.client.fields, power.server.fields
 
 
-def _readable(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
+def _readable(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     power = result.power
     if power is None:
         return
@@ -126,10 +130,10 @@ def _readable(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
             yield Said(path, f"has no {', '.join(lacking)}")
 
 
-def _sources(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _sources(result: ResultFacts, asked: PowerSession) -> Iterator[Said]:
     for path, session in _sessions(result.power):
         text = json.dumps(session.get("sources"), sort_keys=True)
-        if not hashlib.sha256(text.encode()).hexdigest().startswith(book.checker.power_session.clients):
+        if not hashlib.sha256(text.encode()).hexdigest().startswith(asked.clients):
             yield Said(path, "was made by a power client that is none of MLCommons'")
 
 
@@ -137,14 +141,13 @@ def _messages_of_ptd(session: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(str(each.get("cmd")), str(each.get("reply"))) for each in session.get("ptd_messages", ())]
 
 
-def _commands(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _commands(result: ResultFacts, asked: PowerSession) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
     path, messages = f"{result.power.path}/server.json", _messages_of_ptd(both[1])
     identity = next((reply for command, reply in messages if command == "Identify"), "")
     version = re.search(r"version=(.+?)-", identity)
-    asked = book.checker.power_session
     if version is None or version.group(1) not in asked.ptdaemon:
         yield Said(path, f"PTDaemon is of another version than {', '.join(asked.ptdaemon)}: `{identity[:80]}`")
     if identity.partition(",")[0] not in _ANALYZERS:
@@ -191,7 +194,7 @@ def _ranges(messages: list[tuple[str, str]], amperes: tuple[int, ...]) -> Iterat
             yield f"the range of {'amperes' if letter == 'A' else 'volts'} was not put back to `{wanted}`"
 
 
-def _same(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
+def _same(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -200,7 +203,7 @@ def _same(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
             yield Said(result.power.path, f"client.json and server.json have another `{key}`")
 
 
-def _replies(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
+def _replies(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -220,7 +223,7 @@ def _replies(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
         yield Said(result.power.path, "the client and the server are of different versions, or do not say theirs")
 
 
-def _clocks(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
+def _clocks(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -250,7 +253,7 @@ def _within(window: Window, phases: list[Any]) -> bool:
     return True
 
 
-def _drawn(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
+def _drawn(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     if result.power is None:
         return
     ranging, testing = (_watts(each) for each in (result.power.ranging_power, result.power.testing_power))
@@ -262,7 +265,7 @@ def _watts(sample: PowerSample) -> float:
     return round(sample.watts, 5)
 
 
-def _hashes(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
+def _hashes(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -280,7 +283,7 @@ def _hashes(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
             yield Said(path, f"is not the file of the session: its sha1 is {found}, and was {told[name]}")
 
 
-def _ptd_log(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+def _ptd_log(result: ResultFacts, _asked: PowerSession, *, ends_at_a_warning: bool = False) -> Iterator[Said]:
     power, both = result.power, _both(result.power)
     if power is None or both is None or isinstance(power.ptd_log, Unread):
         return
@@ -292,14 +295,14 @@ def _ptd_log(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
     if not doubts_were_checked(power.ptd_log, ranging):
         yield Said(path, "does not say before the ranging run that uncertainty is checked")
     testing = window_of(result.run.log)
-    found = faults_in(power.ptd_log, ranging, testing, ends_at_a_warning=book.as_official)
+    found = faults_in(power.ptd_log, ranging, testing, ends_at_a_warning=ends_at_a_warning)
     bad = list(islice(found, _MOST_FAULTS + 1))
     if bad:
         many = f"more than {_MOST_FAULTS}" if len(bad) > _MOST_FAULTS else str(len(bad))
         yield Said(path, f"tells of {many} faults outside the ranging run; the first: {bad[0].strip()[:200]}")
 
 
-def _configuration(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
+def _configuration(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -321,29 +324,43 @@ def _two_channels(analyser: Mapping[str, Any]) -> bool:
     return len(str(channels).split(",")) == 2 and len(analyser["channel"] or ()) == 2
 
 
+SESSION_CHECKS: tuple[SessionCheck, ...] = (
+    *(_readable, _sources, _commands, _same, _replies, _clocks, _drawn, _hashes, _ptd_log, _configuration),
+)  # fmt: skip
+"""What a session is held to, in a submission or not."""
+
+
+def _in_round(check: SessionCheck) -> Callable[[ResultFacts, Rulebook], Iterator[Said]]:
+    return lambda result, book: check(result, book.checker.power_session)
+
+
+def _log_in_round(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+    return _ptd_log(result, book.checker.power_session, ends_at_a_warning=book.as_official)
+
+
 _MEASURE = "Measure again by MLCommons' power client."
 POWER_RULES: tuple[Rule[ResultFacts], ...] = (
     Rule("power-files", "A result with power has the files of the session and of the ranging run.", _FILES,
          "Add or remove it.", _files),
     Rule("power-samples", "The analyser has samples within the test.", _METRIC, _MEASURE, _samples, official="refuse"),
-    Rule("power-session", "The session's files can be read and have their fields.", _CHECK, _MEASURE, _readable,
+    Rule("power-session", "The session's files can be read and have their fields.", _CHECK, _MEASURE, _in_round(_readable),
          within="power-check"),
     Rule("power-client", "The session is of a power client that MLCommons accepts.",
-         f"{_CHECK}: sources_check", _MEASURE, _sources, within="power-check"),
+         f"{_CHECK}: sources_check", _MEASURE, _in_round(_sources), within="power-check"),
     Rule("power-commands", "PTDaemon answered as it should, and its ranges were put back.",
-         f"{_CHECK}: ptd_messages_check", _MEASURE, _commands, within="power-check"),
+         f"{_CHECK}: ptd_messages_check", _MEASURE, _in_round(_commands), within="power-check"),
     Rule("power-same-session", "The client and the server are of one session.", f"{_CHECK}: uuid_check", _MEASURE,
-         _same, within="power-check"),
+         _in_round(_same), within="power-check"),
     Rule("power-messages", "The client and the server heard the same.", f"{_CHECK}: messages_check", _MEASURE,
-         _replies, within="power-check"),
+         _in_round(_replies), within="power-check"),
     Rule("power-clocks", "The clocks agree, and the test lies in its phase.", f"{_CHECK}: phases_check", _MEASURE,
-         _clocks, within="power-check"),
+         _in_round(_clocks), within="power-check"),
     Rule("power-ranging", "The test draws about what the ranging run drew.", f"{_CHECK}: phases_check", _MEASURE,
-         _drawn, within="power-check"),
+         _in_round(_drawn), within="power-check"),
     Rule("power-hashes", "The files are those of the session.", f"{_CHECK}: results_check",
-         "Submit the files as they were written.", _hashes, within="power-check"),
+         "Submit the files as they were written.", _in_round(_hashes), within="power-check"),
     Rule("power-log", "PTDaemon's log tells of no doubt within the test.", f"{_CHECK}: check_ptd_logs", _MEASURE,
-         _ptd_log, within="power-check"),
+         _log_in_round, within="power-check"),
     Rule("power-configuration", "The analyser is one that MLCommons accepts, and no debug mode was on.",
-         f"{_CHECK}: check_ptd_config, debug_check", _MEASURE, _configuration, within="power-check"),
+         f"{_CHECK}: check_ptd_config, debug_check", _MEASURE, _in_round(_configuration), within="power-check"),
 )  # fmt: skip

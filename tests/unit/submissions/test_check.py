@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from submission_parts import (
@@ -19,10 +20,14 @@ from submission_parts import (
     row,
     rules,
     system_json,
+    values_of,
     write,
+    write_log,
     write_result,
 )
 
+from orchestrator.submissions.check import check_tree
+from orchestrator.submissions.findings import Rulebook
 from orchestrator.submissions.rows import summary_text
 from orchestrator.submissions.rules import ALL_RULES
 
@@ -244,6 +249,19 @@ def test_in_the_open_division_any_accuracy_is_taken(tree):
     }
     write(tree / LLAMA / "Offline" / "accuracy" / "accuracy.txt", "nothing\n")
     assert f"{LLAMA}/Offline" in check(tree).refused
+
+
+def test_a_round_may_hold_the_open_division_to_all_but_the_figure(tree):
+    write(tree / LLAMA / "Offline" / "accuracy" / "accuracy.txt", "{'rouge1': 1.5}\n")
+    write_log(tree / LLAMA / "Offline" / "accuracy", values_of("Offline", qsl_reported_total_count=7))
+    known = rules("v5.1")
+    checker = replace(known.checker, open_forgives=("accuracy", "accuracy-hash"), checks={"accuracy-samples": "refuse"})
+    for official in (False, True):
+        checked = check_tree(tree, Rulebook(replace(known, checker=checker), as_official=official))
+        assert f"{LLAMA}/Offline" in checked.refused
+        assert {each.rule for each in checked.findings if each.level == "error"} == {"accuracy-samples"}
+    assert rules("v6.1").checker.open_forgives == ("accuracy", "accuracy-hash")
+    assert not check(tree).refused
 
 
 def test_models_of_other_names_are_mapped(tree):
