@@ -76,7 +76,7 @@ def side_by_side(ours: Checked, kept: Checked, theirs: Said) -> SideBySide:
 
 def _own_rows(checked: Checked, *, as_official: bool) -> tuple[dict[str, str], ...]:
     """Our rows as theirs are read: from the text of the summary, so that what breaks one breaks both."""
-    return rows_in(summary_text(checked.columns, checked.rows, as_official=as_official))
+    return rows_in(summary_text(checked.columns, checked.rows, as_official=as_official, form=checked.form))
 
 
 def _keyed(rows: Iterable[dict[str, str]]) -> Rows:
