@@ -137,14 +137,16 @@ def _row(values: dict[str, str], book: Rulebook) -> tuple[str, ...]:
     return tuple(values.get(column, "") for column in book.checker.columns)
 
 
-def summary_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, as_official: str = "") -> str:
+def summary_text(
+    columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, as_official: bool = False, form: str = "script"
+) -> str:
     """The summary as CSV.
 
-    ``as_official`` is the form of the round's official checker (`CheckerRules.summary_form`), which quotes some
-    columns always, or all of them, and never a quote within.
+    The official checker quotes some columns always, or all of them by its ``form`` (`CheckerRules.summary_form`), and
+    never a quote within.
     """
     if as_official:
-        quoted = _QUOTED if as_official == "script" else frozenset(columns)
+        quoted = _QUOTED if form == "script" else frozenset(columns)
         lines = [",".join(columns)]
         for row in rows:
             named = zip(columns, row, strict=True)

@@ -31,10 +31,19 @@ _BY_RULE = {
     "accuracy-samples": "accuracy-samples-told",
     "scenario-run": "any-scenario",
     "power-log": "ends-at-a-warning",
+    "equal-issue": "equal-issue-by-conf",
+    "validity-tokens": "verdict-of-tokens",
+    "validity": "invalid-passes",
+    "loadgen-errors": "invalid-passes",
+    "token-latency": "interactive-as-server",
 }
 """Rule → the defect by which the official checker takes what breaks it."""
 
-_BY_COLUMN = {"Units": "units-of-tokens", "errors": "errors-by-order"}
+_BY_COLUMN = {
+    "Units": "units-of-tokens",
+    "errors": "errors-by-order",
+    **dict.fromkeys(("Scenario", "Location", "compliance", "inferred"), "package-columns"),
+}
 """Column → the defect by which the official checker writes something else."""
 
 
