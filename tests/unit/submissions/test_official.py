@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from submission_parts import LLAMA, RESNET, change_log, check, good_tree, rules
 
+from orchestrator import api
 from orchestrator.cli import run
 from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.engines.model import ContainerExit
@@ -192,3 +193,9 @@ def test_one_that_dies_says_how_and_is_no_verdict(tree, engine, capsys):
     out = capsys.readouterr().out
     assert "it came to no end (status 1, its summary is missing):" in out
     assert "| KeyError: 'status'" in out
+
+
+def test_the_interface_gives_the_document_of_the_command(tree, engine):
+    document = api.submission.check_official(tree, round="v5.1", skip=("root-files",))
+    assert (document["good"], document["official"]["good"], document["official"]["rows_alike"]) == (True, True, 4)
+    assert "--skip-extra-files-in-root-check" in engine.spec.command
