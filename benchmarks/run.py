@@ -1,8 +1,8 @@
 """`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
 
     python benchmarks/run.py [startup] [results] [assets] [build] [harness] [workloads] [served] [reference] [client]
-        [calibration] [found_rate] [launch] [registry] [sharing] [submission_check]
-        [--target T [--on-host]] [--json] [--write]
+        [calibration] [found_rate] [launch] [registry] [sharing] [submission_check] [submission_build] [store]
+        [campaigns] [--target T [--on-host]] [--json] [--write]
 
 `--target cuda` measures the harness against the bare framework on that target's device, with `--on-host` without
 containers, by the Python that runs this (docs/measure-on-a-bare-gpu.md).
@@ -42,6 +42,9 @@ PARTS = (
     "registry",
     "sharing",
     "submission_check",
+    "submission_build",
+    "store",
+    "campaigns",
 )
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bars: begin -->", "<!-- bars: end -->"

@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "render": "Write the Dockerfiles; no engine and no network needed.",
     "shell": "Open a shell in the container that a run would start.",
     "tune": "Search a harness's parameters for this system; show what was tried.",
+    "campaign": "Run many tests from one file; go on after anything.",
     "results": "List, show, compare, sign, verify and report results.",
     "submission": "Build a submission to MLPerf from results; check one, write its summary.",
     "benchmarks": "List and show benchmarks.",

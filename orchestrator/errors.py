@@ -42,7 +42,7 @@ class Problem:
     span: Span | None = None
     hint: str = ""
     source_line: str = field(default="", repr=False)
-    level: Literal["error", "warning"] = "error"
+    level: Literal["error", "warning", "notice"] = "error"
 
 
 class MlorchError(Exception):

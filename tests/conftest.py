@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from engine_modules import OWN_ENGINE
 
 UNIT = Path(__file__).parent / "unit"
-OWN_ENGINE = {"test_plain_user.py"}
-"""Modules in tests/engine whose engine, images and folders no other test has."""
 
 
 def pytest_addoption(parser):

@@ -2,11 +2,11 @@
 
     python tests/kill_matrix.py [--count 200] [--seed 1] [--only VERB]
 
-Nine verbs in turn (build, push, pull, bundle, load, lock, fetch, prepare, run), each on recipes of a few hundred
-kilobytes, with a home, a registry and a web server of their own, on the engine that runs. Of each verb it is first
-measured how long it takes; every round then makes something new for it to do, kills it somewhere in that time, does
-the same again, which must work, and once more, which must find everything. `make kill` runs it; the engine tests run
-a sample.
+Eleven verbs in turn (build, push, pull, bundle, load, lock, fetch, prepare, run, a submission's build and pack), each
+on recipes of a few hundred kilobytes, with a home, a registry and a web server of their own, on the engine that runs.
+Of each verb it is first measured how long it takes; every round then makes something new for it to do, kills it
+somewhere in that time, does the same again, which must work, and once more, which must find everything. `make kill`
+runs it; the engine tests run a sample.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The nine things that mlorch is killed at: what each needs, what must be right after it, what a second time finds."""
+"""The eleven things that mlorch is killed at: what each needs, what must be right after it, what a second time has."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import secrets
 from pathlib import Path
 
 from kill_world import BASE, BIG, IMAGE, Files, Said, World, require, sha256
+from submission_build_parts import OVERLAY, add_pair, rules_of
+
+from orchestrator.results.store import Store
 
 
 class Verb:
@@ -201,7 +204,83 @@ class Run(Verb):
         self.check(said)
 
 
+class SubmissionBuild(Verb):
+    """New results of two scenarios each time, into the tree that is there."""
+
+    round = "v6.0"
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.tree, self.second = world.folder / "tree", 0
+        (world.folder / "ours.yaml").write_text(OVERLAY)
+
+    def prepare(self) -> None:
+        store, rules = Store(self.world.folder / "measured"), rules_of(self.round)[self.round]
+        for scenario in ("Offline", "Server"):
+            add_pair(store, rules, scenario, self.second)
+            self.second += 10
+
+    def words(self) -> tuple[str, ...]:
+        asked = ("--round", self.round, "--submitter", "Acme", "--overlay", "ours.yaml", "--results", "measured")
+        return ("submission", "build", *asked, "-o", str(self.tree))
+
+    def killed(self) -> None:
+        """Each result that is there is whole."""
+        for run in self.tree.glob("open/Acme/results/*/*/*/performance/run_1"):
+            require((run.parents[1] / "accuracy/accuracy.txt").is_file(), f"half a result is there: {run}")
+            require(len(list(run.iterdir())) == 2, f"half a result is there: {run}")
+
+    def check(self, said: Said) -> None:
+        written = said.document["written"]
+        require(sum(written.values()) == 2, "not both results were written")
+        require(not list(self.world.folder.glob(".tree.*")), "something is left beside the tree")
+        found = self.world.do("submission", "check", str(self.tree), "--round", self.round, code=self.checked)
+        require(found.document["results"] == 2, "the check does not find both results")
+        self.files = self._files()
+
+    checked = 1
+    """The results stand for ResNet-50 and have fewer samples, which v6.0 refuses."""
+
+    def again(self, said: Said) -> None:
+        require(self._files() == self.files, "a second build made another tree")
+
+    def _files(self) -> dict[str, str]:
+        return {str(path): sha256(path) for path in self.tree.rglob("*") if path.is_file()}
+
+
+class SubmissionPack(SubmissionBuild):
+    """The tree with another text in it each time."""
+
+    @property
+    def path(self) -> Path:
+        return self.world.folder / "b.tar.gz"
+
+    def prepare(self) -> None:
+        if not self.tree.exists():
+            super().prepare()
+            self.world.do(*super().words())
+        note = self.tree / "open/Acme/documentation/note.md"
+        note.write_bytes(secrets.token_bytes(BIG).hex().encode())
+        self.before = sha256(self.path) if self.path.exists() else ""
+
+    def words(self) -> tuple[str, ...]:
+        return ("submission", "pack", str(self.tree), "--round", self.round, "--with-errors", "-o", str(self.path))
+
+    def killed(self) -> None:
+        """The archive is the old one or the new one, whole."""
+        if self.path.exists() and sha256(self.path) != self.before:
+            self.world.do("submission", "verify", str(self.path))
+
+    def check(self, said: Said) -> None:
+        require(sha256(self.path) == said.document["sha256"], "the archive is not what was said")
+        for each in (self.path, self.tree):
+            self.world.do("submission", "verify", str(each))
+
+    def again(self, said: Said) -> None:
+        self.check(said)
+
+
 CLASSES: dict[str, type[Verb]] = {
     "build": Build, "push": Push, "pull": Pull, "bundle": Bundle, "load": Load, "lock": Lock, "fetch": Fetch,
-    "prepare": Prepare, "run": Run,
+    "prepare": Prepare, "run": Run, "submission-build": SubmissionBuild, "submission-pack": SubmissionPack,
 }  # fmt: skip

@@ -230,6 +230,7 @@ class World:
         for pattern in ("scratch/*", "supply/image-*"):
             found += [f"{path} of the cache" for path in cache.glob(pattern)]
         found += [f"{path} beside a bundle" for path in self.folder.glob(".b.tar.*")]
+        found += [f"{path} beside an archive" for path in self.folder.glob(".mlorch-*")]
         if found:
             raise Wrong("left: " + "; ".join(found))
 

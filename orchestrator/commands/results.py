@@ -1,4 +1,4 @@
-"""`mlorch results`: list, show, compare, verify and report what ran."""
+"""`mlorch results`: list, show, compare, verify and report what ran; the store of published results."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from orchestrator.commands.common import reads_results, results_options, say_rest, shorten_options
 from orchestrator.commands.groups import Group
 from orchestrator.commands.images.options import key_option, password
+from orchestrator.commands.results_store import import_, query, store_option, top
 
 if TYPE_CHECKING:
     from orchestrator.console import Console
@@ -26,13 +27,38 @@ def command() -> None:
     """
 
 
+command.add_command(import_)
+command.add_command(query)
+command.add_command(top)
+
+
 @command.command("list")
 @shorten_options
 @click.option("--benchmark", "-b", default="", metavar="NAME", help="Only runs of this benchmark.")
 @click.option("--valid", is_flag=True, help="Only runs whose result counts.")
+@click.option("--where", default="", metavar="SQL", help="List what fits this condition in the store of results.")
+@store_option
 @results_options
-def list_(last: int | None, benchmark: str, folder: Path, console: Console, *, valid: bool) -> None:
-    """List the runs, newest first: the newest 20, unless --last or --all says otherwise."""
+def list_(
+    last: int | None,
+    benchmark: str,
+    where: str,
+    store: Path | None,
+    folder: Path,
+    console: Console,
+    *,
+    valid: bool,
+) -> None:
+    """List the runs, newest first: the newest 20, unless --last or --all says otherwise.
+
+    With --where the results of the store instead (`results import`), by a condition such as
+    "benchmark = 'resnet' AND accelerators = 8".
+    """
+    if where:
+        if benchmark or valid:
+            raise click.UsageError("--where says it all: put the benchmark, or `valid`, into its condition")
+        _list_store(where, store, last, console)
+        return
     from orchestrator.commands.results_view import show_listing
     from orchestrator.operations.results import list_runs
 
@@ -42,6 +68,18 @@ def list_(last: int | None, benchmark: str, folder: Path, console: Console, *, v
         return
     show_listing(console, listing)
     say_rest(console, len(listing.results), listing.total, "runs")
+
+
+def _list_store(where: str, store: Path | None, last: int | None, console: Console) -> None:
+    from orchestrator.commands.results_store_view import show_listed
+    from orchestrator.operations.results_store import list_store
+
+    listed = list_store(where, store, last=last)
+    if console.quiet:
+        console.document(listed.document())
+        return
+    show_listed(console, listed)
+    say_rest(console, len(listed.results), listed.total, "results", first="the first")
 
 
 @command.command("show")
@@ -79,14 +117,26 @@ def tolerance(_ctx: click.Context, _param: click.Parameter, text: str) -> float:
     help="How much worse a figure may be and still count as the same.",
 )  # fmt: skip
 @click.option("--if-any", is_flag=True, help="Where there is nothing to compare with yet, say so and succeed.")
+@store_option
 @results_options
-def compare(was: str, now: str, allowed: float, folder: Path, console: Console, *, if_any: bool) -> int:
+def compare(
+    was: str, now: str, allowed: float, store: Path | None, folder: Path, console: Console, *, if_any: bool
+) -> int:
     """Compare the runs NOW (default: the last session) with WAS (default: the session before it).
 
     Each is a run's id or folder, a session's id, a folder of results (of each test the newest
     run), `last` or `previous`. Exit status 1 when a figure that counts got worse, or when the
     new run is not VALID and so has none.
+
+    Two systems of the store (`results import`) are `store:` and a platform, a result's key or the
+    beginning of one: `store:v5.1/closed/Dell/XE9680`. Exit status 0 whichever is better.
     """
+    if was.startswith("store:") or now.startswith("store:"):
+        if not (was.startswith("store:") and now.startswith("store:")):
+            raise click.UsageError(
+                "a run and a result of the store cannot be compared: import the runs, then name both"
+            )
+        return _compare_store(was, now, allowed, store, console)
     from orchestrator.commands.results_view import show_comparisons
     from orchestrator.operations.compare import compare_runs
 
@@ -98,6 +148,18 @@ def compare(was: str, now: str, allowed: float, folder: Path, console: Console, 
     elif compared.comparisons:
         show_comparisons(console, compared.comparisons, allowed)
     return 1 if compared.regressed else 0
+
+
+def _compare_store(was: str, now: str, allowed: float, store: Path | None, console: Console) -> int:
+    from orchestrator.commands.results_store_view import show_store_comparison
+    from orchestrator.operations.results_store import compare_store
+
+    compared = compare_store(was, now, store, tolerance=allowed)
+    if console.quiet:
+        console.document(compared.document())
+    else:
+        show_store_comparison(console, compared, allowed)
+    return 0
 
 
 @command.command("verify")

@@ -48,13 +48,13 @@ def _rate(context: click.Context, parameter: click.Parameter, text: str | None) 
     "-m",
     default="all",
     metavar="MODE",
-    help="performance, accuracy or all (default); compliance (--dry-run only).",
+    help="performance, accuracy, compliance or all (default).",
 )
 @click.option(
     "--division",
-    default="closed",
+    default="",
     metavar="NAME",
-    help="closed (default) or network, which ask for compliance tests, or open, which does not.",
+    help="closed or network: with compliance tests; open: without (default, but for --mode compliance).",
 )
 @click.option("--duration", default=None, metavar="TIME", help="Least duration of a performance test: 30s, 10m.")
 @click.option(

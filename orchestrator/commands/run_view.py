@@ -37,13 +37,17 @@ class RunView(View, Watcher):
 
     def begin(self, step: RunStep, number: int, total: int) -> None:
         """A test begins; a total of 0 is a test of a search, whose number is not known beforehand."""
-        count = f"[{number}/{total}] " if total else f"[{number}] "
-        self._title = f"{count}{step.benchmark} {step.scenario} {step.name}"
+        self._title = self.title(step, number, total)
         if self._progress is None:
             self._console.open_fold(self._title)
             self._console.say(f"{self._title} …")
             return
         self._task = self._progress.add_task(self._title, total=None, note="starting")
+
+    def title(self, step: RunStep, number: int, total: int) -> str:
+        """What a test is called while it runs."""
+        count = f"[{number}/{total}] " if total else f"[{number}] "
+        return f"{count}{step.benchmark} {step.scenario} {step.name}"
 
     def event(self, step: RunStep, event: Mapping[str, object]) -> None:  # noqa: ARG002 (of the protocol)
         """Progress and phases move the line; a log line is shown."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--round", "round_name", required=True, metavar="NAME", help="Round of MLPerf Inference: v5.1, v6.1.")
 @click.option("--submitter", required=True, metavar="NAME", help="Whose results they are; a folder of the tree.")
 @click.option(
-    "--division", default="open", show_default=True, metavar="NAME", help="open; the others need compliance tests."
+    "--division", default="open", show_default=True, metavar="NAME", help="open; closed: MLPerf's own models alone."
 )
 @click.option(
     "--system-name", "system", default="", metavar="NAME", help="Name of the system in the tree (default: its parts)."
@@ -50,7 +50,8 @@ def command(
     """Build the tree of a round from results: the newest that count of each test, or the RUNs that are named.
 
     Each result needs a VALID performance test and an accuracy test of the same image, by the round's rules and
-    seeds (`mlorch run --round NAME --official`). What is left out is said, with the command that makes it.
+    seeds (`mlorch run --round NAME --official`), in the closed division also the compliance tests of its model
+    (`--division closed`). What is left out is said, with the command that makes it.
     """
     from orchestrator.operations.submission_build import BuildRequest, build_submission
 
@@ -106,7 +107,8 @@ def _say_written(console: Console, built: SubmissionBuild) -> None:
         console.warn(
             f"{path} stays as it is in the tree; it says otherwise: {', '.join(fields)} (--overlay writes it anew)"
         )
-    console.say(f"{count} in {built.request.tree}/{plan.root}: {written.added} new, {written.replaced} replaced")
+    made = f"{written.added} new, {written.replaced} replaced, {written.unchanged} unchanged"
+    console.say(f"{count} in {built.request.tree}/{plan.root}: {made}")
 
 
 def overlay_text(plan: TreePlan) -> str:

@@ -77,6 +77,16 @@ class Console:
         """A line of the result itself."""
         sys.stdout.write(self._clean(text) + "\n")
 
+    def flush(self) -> None:
+        """Hand on what was written, where more comes later: a pipe would keep it."""
+        sys.stdout.flush()
+
+    def annotation(self, problem: Problem) -> None:
+        """A fault as a result, in the form of the CI system; nothing where there is none."""
+        if self.ci is not None:
+            told = replace(problem, message=_redacted(problem.message), hint=_redacted(problem.hint))
+            sys.stdout.write(self.ci.annotation(told) + "\n")
+
     def facts(self, lines: Sequence[tuple[str, str]]) -> None:
         """Labels and what they say, in two columns; where the width is known long ones break between words."""
         import shutil

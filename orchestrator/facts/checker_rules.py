@@ -32,8 +32,10 @@ Check = Literal[
     "accuracy-extras",
     "accuracy-samples",
     "accuracy-errors",
+    "open-accuracy",
     "performance-files",
     "validity",
+    "validity-tokens",
     "loadgen-errors",
     "seeds",
     "early-stopping",
@@ -58,6 +60,10 @@ class Program(NamedTuple):
     repository: str
     commit: str
     path: str
+    layer: str = ""
+    """The side image that has the repository, or as much of it as the checker needs."""
+    skips: Mapping[str, str] = {}
+    """Rules that it can be told not to look at, and the option that says so."""
 
 
 class Layout(NamedTuple):
@@ -140,6 +146,26 @@ class Inferred(NamedTuple):
     """The one that was run."""
 
 
+class PowerSession(NamedTuple):
+    """What the checker accepts of a session of the power client."""
+
+    clients: tuple[str, ...] = ()
+    """Beginnings of the sha256 of the lists of sources (JSON, sorted) of the clients that MLCommons accepts."""
+    ptdaemon: tuple[str, ...] = ()
+    """Versions."""
+    amperes_reset: tuple[int, ...] = ()
+    """Which commands for the range of amperes may be the one that puts it back, from 1."""
+
+
+class EqualIssue(NamedTuple):
+    """How the checker sees that samples were issued equally often, of the models that have to."""
+
+    divisions: tuple[str, ...] = ()
+    """Those in which it looks."""
+    conf_files: tuple[str, ...] = ()
+    """Files of the measurements of which one has to set it; the log says it where there is no name."""
+
+
 class Endpoints(NamedTuple):
     """Results of MLCommons' endpoints client instead of LoadGen."""
 
@@ -172,13 +198,26 @@ class CheckerRules:
     """What the SUT's name has to contain, of a system over a network."""
     columns: tuple[str, ...] = ()
     """Of the summary."""
+    summary_form: Literal["script", "package"] = "script"
+    """Whose form the summary has: the script's, or that of the package which took its place in v6.0."""
+    whole_models: bool = False
+    """Whether a model that lacks a scenario shows no result, and one with a scenario too many neither."""
+    open_forgives: tuple[str, ...] = ()
+    """Rules of accuracy tests that refuse nothing in the open division, once a figure is shown."""
+    offline_divisions: tuple[str, ...] = ()
+    """Divisions in which Offline's query has a least number of samples."""
     units: Mapping[str, str] = field(default_factory=dict)
     """By scenario; a model may have its own."""
+    units_by: Literal["folder", "model"] = "model"
+    """Whose own: those of the model that the folder is called as, or of the one that it is of."""
     power_units: Mapping[str, str] = field(default_factory=dict)
+    power_session: PowerSession = field(default_factory=PowerSession)
     result_keys: Mapping[str, str] = field(default_factory=dict)
     """By the scenario that LoadGen ran, the key of its detail log that is the result; a model may have its own."""
     accuracy_lines: Mapping[str, str] = field(default_factory=dict)
     """By metric, a pattern (`facts.patterns`) of a line of `accuracy.txt`, from its start; the value is its group."""
+    accuracy_column: Literal["number", "named"] = "named"
+    """How the summary has it: the last figure alone, which is all that counts then, or each with its metric."""
     forgiven_errors: tuple[str, ...] = ()
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[Inferred, ...] = ()
@@ -188,10 +227,19 @@ class CheckerRules:
     """Other names of models."""
     guesses: Mapping[str, str] = field(default_factory=dict)
     """Part of a folder's name → model, the first that fits, where nothing else says which model it is."""
+    equal_issue: EqualIssue = field(default_factory=EqualIssue)
+    token_limits: tuple[str, ...] = ()
+    """Scenarios in which the latencies of tokens are limited; the streams are held to Server's."""
+    limits_by: Literal["shown", "run"] = "shown"
+    """Whose limits the checker holds a test to: of the scenario that it is shown as, or that LoadGen ran."""
     tests: Mapping[str, ComplianceFiles] = field(default_factory=dict)
     endpoints: Endpoints = field(default_factory=Endpoints)
+    compliance_accuracy: Literal["always", "differs"] = "always"
+    """When TEST01 needs its `accuracy` folder: always, or where the outputs are not equal to the letter."""
     delta_percent: float = 0
     """How far the accuracy of TEST01's outputs may be from the whole, in percent of it."""
+    delta_by: Literal["letter", "metric"] = "letter"
+    """Whether it looks up a metric's own by its name, or by its first letter and so never finds it."""
     delta_percent_high: float = 0
     """The same of the `-99.9` models."""
     test05_seeds: Mapping[str, int] = field(default_factory=dict)

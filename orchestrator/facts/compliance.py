@@ -16,12 +16,16 @@ MODE = "compliance"
 """The mode of such a test."""
 Division = Literal["closed", "network", "open"]
 DIVISIONS: tuple[str, ...] = get_args(Division)
-PLACEHOLDERS = frozenset({"scripts", "results", "test", "output", "dtype"})
+CLOSED = "closed"
+"""The division that counts where tests are asked for and nobody named one."""
+ASKING = frozenset({CLOSED, "network"})
+"""Those that ask for compliance tests."""
+PLACEHOLDERS = frozenset({"scripts", "results", "test", "output", "dtype", "scenario"})
 """What the command of a verification may ask for, in braces."""
 FOLDER = "compliance"
 """Where a run's folder has what the script wrote, in a folder of the test's name."""
-FAIL = "TEST FAIL"
-"""How a line begins with which MLCommons' scripts say that a test is not passed."""
+FAILS = ("TEST FAIL",)
+"""How lines begin with which MLCommons' scripts say that a test is not passed, where its round says nothing else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +33,7 @@ class ComplianceTest:
     """One test of one model: ``audit`` are LoadGen's settings, ``files`` what its script leaves.
 
     ``compared_with`` are the modes of the tests that it is compared with; ``passes`` has, of some files, the line that
-    says so where it is passed.
+    says so where it is passed, ``fails`` how lines begin that say why it is not.
     """
 
     name: str
@@ -39,6 +43,7 @@ class ComplianceTest:
     command: tuple[str, ...]
     files: tuple[str, ...]
     passes: Mapping[str, str]
+    fails: tuple[str, ...] = FAILS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +84,7 @@ class ComparedFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComplianceFact:
-    """What the record keeps of a compliance test; ``files`` and ``passes`` as its round has them."""
+    """What the record keeps of a compliance test; ``files``, ``passes`` and ``fails`` as its round has them."""
 
     test: str
     round: str
@@ -89,3 +94,4 @@ class ComplianceFact:
     compared: tuple[ComparedFact, ...]
     files: tuple[str, ...]
     passes: Mapping[str, str]
+    fails: tuple[str, ...] = FAILS

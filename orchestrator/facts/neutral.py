@@ -32,3 +32,22 @@ def _written_out(found: re.Match[str]) -> str:
 
 def _in_json(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
+
+
+_FORMULA = ("=", "+", "-", "@")
+
+
+def csv_cell(value: object) -> object:
+    """A cell of a table as a spreadsheet may open it: no text begins a formula, none steers a terminal.
+
+    Numbers stay as they are; a text that a spreadsheet would take for a formula gets the apostrophe that says it is
+    none.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return value
+    text = one_line(str(value))
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -305,6 +305,8 @@ class RunRecord:
     left: Mapping[str, str] = field(default_factory=dict)
     benchmark_title: str = ""
     stands_for: str = ""
+    official: bool | None = None
+    """Whether model and data are MLPerf's own, and not only like them; None in older records."""
     round: str = ""
     """Whose rules and LoadGen were asked for; empty in records of mlorch before it knew rounds."""
     note: str = NOTE

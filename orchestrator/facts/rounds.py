@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -83,6 +84,11 @@ class ModelSubmission(NamedTuple):
     """Folder beside the accuracy logs → names, without what follows the first dot, of the files that it has to hold."""
     delta_percent: Mapping[str, float] = MappingProxyType({})
     """By metric, how far TEST01's outputs may be from the whole."""
+
+    def in_tokens(self, scenario: str) -> bool:
+        """Whether the result of a scenario is a rate of tokens, whatever the checker's table of units says."""
+        run = "Server" if scenario == "Interactive" else scenario
+        return "tokens_per_second" in self.result_keys.get(run, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +185,7 @@ class ComplianceRules(NamedTuple):
     command: tuple[str, ...]
     files: tuple[str, ...]
     passes: Mapping[str, str]
+    fails: tuple[str, ...]
 
 
 class OfficialTest(NamedTuple):
@@ -189,6 +196,12 @@ class OfficialTest(NamedTuple):
     """0 for one pass over the data."""
     min_queries: Mapping[str, int]
     """By scenario: of queries what early stopping needs, of Offline the samples in its one query."""
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """The release of a version, for comparing: ``4.1`` comes before ``4.1.7``, and ``6.0.17+ours`` is ``6.0.17``."""
+    release = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
+    return tuple(int(part) for part in release.group().split(".")) if release is not None else ()
 
 
 class LoadGenRules(NamedTuple):
@@ -210,6 +223,10 @@ class LoadGenRules(NamedTuple):
     def range(self) -> str:
         """For people."""
         return f"{self.first} to {self.last}"
+
+    def accepts(self, version: str) -> bool:
+        """Whether a version of LoadGen is one of these; of a local build (``6.0.17+ours``) its release counts."""
+        return version_key(self.first) <= version_key(version) <= version_key(self.last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ def atomic_write_bytes(path: Path | str, data: bytes, *, overwrite: bool = False
             with contextlib.suppress(OSError):
                 temporary.unlink()
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except FileExistsError:
         raise _exists(path) from None
     except OSError as exc:
@@ -189,7 +189,7 @@ def _publish(temporary: Path, path: Path, *, overwrite: bool) -> None:
     temporary.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the rename durable; some file systems refuse to sync a folder, and then it is not needed."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -19,7 +19,7 @@ from orchestrator.facts.neutral import neutral
 from orchestrator.facts.strict_json import strict_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
     from typing import Any, BinaryIO
 
@@ -110,6 +110,21 @@ class FilesBelow:
         except UnicodeDecodeError:
             raise UnreadableFile(self.folder, name, "is not UTF-8") from None
 
+    def hash_file(self, name: str) -> str:
+        """The sha256 of a file (hex); raises `UnreadableFile`."""
+        with self.opened(name, LARGEST_HASHED) as stream:
+            return _hashed(stream, self.folder, name, LARGEST_HASHED)[0]
+
+    def remove(self, name: str) -> None:
+        """Remove a file, where there is one; raises `UnreadableFile` where a link stands on the way, or OSError."""
+        try:
+            os.close(_checked(self.folder, name, None, self._open))
+        except UnreadableFile as error:
+            if error.missing:
+                return
+            raise
+        os.unlink(name.rpartition("/")[2], dir_fd=self._held[-1])
+
     @contextmanager
     def opened(self, name: str, limit: int | None = None) -> Iterator[BinaryIO]:
         """The regular file ``name``, open for reading; ``limit`` is the most bytes that it may have."""
@@ -176,14 +191,18 @@ def hash_file(folder: Path, name: str, limit: int | None = None) -> tuple[str, i
     ``limit`` is the most bytes that it may have, `LARGEST_HASHED` where it is left out.
     """
     limit = LARGEST_HASHED if limit is None else limit
-    digest, size = hashlib.sha256(), 0
     with opened(folder, name, limit) as stream:
-        require_dense(stream, folder, name)
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
-            if size > limit:
-                raise UnreadableFile(folder, name, "grows while it is read")
+        return _hashed(stream, folder, name, limit)
+
+
+def _hashed(stream: BinaryIO, folder: Path, name: str, limit: int) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    require_dense(stream, folder, name)
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+        size += len(block)
+        if size > limit:
+            raise UnreadableFile(folder, name, "grows while it is read")
     return digest.hexdigest(), size
 
 
@@ -246,13 +265,23 @@ def _checked(folder: Path, name: str, limit: int | None, open_below: Callable[[s
 
 def _open_below(folder: Path, name: str) -> int:
     *parents, last = _parts(name)
+    with folder_below(folder, parents) as held:
+        return os.open(last, _FILE, dir_fd=held)
+
+
+@contextmanager
+def folder_below(folder: Path, parts: Sequence[str]) -> Iterator[int]:
+    """The descriptor of a folder below ``folder``, by the names on the way there; no link is followed.
+
+    Raises OSError; FileNotFoundError for names that lead elsewhere.
+    """
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for part in parents:
+        for part in _parts("/".join(parts)) if parts else ():
             inner = os.open(part, FOLDER, dir_fd=held)
             os.close(held)
             held = inner
-        return os.open(last, _FILE, dir_fd=held)
+        yield held
     finally:
         os.close(held)
 

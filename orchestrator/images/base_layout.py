@@ -11,7 +11,7 @@ from orchestrator.host import untrusted
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import sha256_file
 from orchestrator.host.scratch import scratch_folder
-from orchestrator.images.layout.archive import LARGEST_JSON, broken, opened, refused, require_plain
+from orchestrator.images.layout.archive import LARGEST_JSON, broken, opened, require_plain
 from orchestrator.images.layout.oci import BLOBS, INDEX, MARK, descriptors_of, small_blob
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _unpacked(path: Path, cache: Path) -> Path:
     folder = cache / "oci" / name
     with locked(cache / "locks" / f"oci-{name}.lock", needed=False):
         if not folder.is_dir():
-            with opened(path, packed=True) as archive:
+            with opened(path, packed=True, most_bytes=MOST_BYTES) as archive:
                 _unpack(archive, folder)
     return folder
 
@@ -106,8 +106,6 @@ def _unpack(archive: Archive, out: Path) -> None:
         OSError: the disk is full.
     """
     names = [name for name in archive.members if name in {INDEX, MARK} or name.startswith(BLOBS)]
-    if sum(archive.size(name) for name in names) > MOST_BYTES:
-        raise refused(archive.path, f"it would unpack to more than {MOST_BYTES >> 30} GiB")
     with scratch_folder(out.parent, ".unpack-") as scratch:
         folder = scratch / "layout"
         for name in names:

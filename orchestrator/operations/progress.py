@@ -65,3 +65,27 @@ class Silent:
 
     def event(self, step: LayerStep, event: BuildEvent) -> None:
         """Nothing."""
+
+
+class SaidOnce:
+    """Hands on what an operation tells, each line once: for many runs of the same kind, one after the other."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._said: set[str] = set()
+
+    def say(self, text: str, *, style: str = "") -> None:
+        """The line, unless it was said already."""
+        if text not in self._said:
+            self._said.add(text)
+            self._progress.say(text, style=style)
+
+    def warn(self, text: str) -> None:
+        """The same of a warning."""
+        if text not in self._said:
+            self._said.add(text)
+            self._progress.warn(text)
+
+    def layers(self, steps: tuple[LayerStep, ...]) -> AbstractContextManager[LayerProgress]:
+        """The view of whoever watches."""
+        return self._progress.layers(steps)

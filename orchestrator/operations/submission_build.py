@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.definitions.kinds.submissions import SubmissionOverlay
 from orchestrator.errors import NothingSelectedError, UsageError
+from orchestrator.facts.compliance import CLOSED
+from orchestrator.facts.compliance import MODE as COMPLIANCE
 from orchestrator.operations.results import no_results_error, swept
 from orchestrator.results.verify.verification import verify_hashes
-from orchestrator.submissions.build.choose import MODES, choose
+from orchestrator.submissions.build.choose import MODES, TreeRequest, choose
 from orchestrator.submissions.build.evidence import evidence_of
 from orchestrator.submissions.build.layout import FOLDER_NAME, require_built
-from orchestrator.submissions.build.plan import TreeRequest, plan_tree
+from orchestrator.submissions.build.plan import plan_tree
 from orchestrator.submissions.build.write import write_tree
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ class SubmissionBuild:
                     "scenario": one.place.scenario,
                     "performance": one.pair.record.run_id,
                     "accuracy": one.pair.accuracy.record.run_id,
+                    "tests": {test.record.test_name: test.record.run_id for test in one.pair.tests},
                     "remarks": list(one.remarks),
                     "files": [f"{self.plan.root}/{path}" for path in one.files],
                 }
@@ -94,9 +97,13 @@ class SubmissionBuild:
                 for group, named in self.plan.unknown.items()
             },
             "others": self.plan.others,
-            "written": None if written is None else {"added": written.added, "replaced": written.replaced},
+            "written": None if written is None else _written_document(written),
             "kept": {} if written is None else {path: list(fields) for path, fields in written.kept},
         }
+
+
+def _written_document(written: Written) -> dict[str, int]:
+    return {"added": written.added, "replaced": written.replaced, "unchanged": written.unchanged}
 
 
 def build_submission(context: Context, request: BuildRequest) -> SubmissionBuild:
@@ -114,14 +121,18 @@ def build_submission(context: Context, request: BuildRequest) -> SubmissionBuild
     rules = context.catalog.round_rules(request.round)
     overlay = _overlay(request.overlay)
     store = swept(request.results, context.talk)
-    found = _evidence(store, request.runs)
-    choice = _chosen(found, rules, short=request.short)
-    if request.system and len({pair.performance.system for pair in choice.pairs}) > 1:
-        raise _several_systems(choice)
+    found = _evidence(store, request)
     official = {one.definition.name for one in context.catalog.benchmarks() if one.definition.official}
     asked = TreeRequest(
-        division=request.division, submitter=request.submitter, system=request.system, official=official
+        division=request.division,
+        submitter=request.submitter,
+        system=request.system,
+        official=official,
+        short=request.short,
     )
+    choice = _chosen(found, rules, asked)
+    if request.system and len({pair.performance.system for pair in choice.pairs}) > 1:
+        raise _several_systems(choice)
     plan = plan_tree(choice, rules, overlay, asked)
     if request.dry:
         return SubmissionBuild(request=request, plan=plan)
@@ -143,10 +154,10 @@ def _check(request: BuildRequest) -> None:
             )
     if request.division not in DIVISIONS:
         raise UsageError(f"there is no division `{request.division}`", hint=f"known: {', '.join(DIVISIONS)}")
-    if request.division != "open":
+    if request.division == "network":
         raise UsageError(
-            f"no tree of the {request.division} division can be built yet",
-            hint="it asks for compliance tests (TEST01 …), which mlorch does not run; --division open",
+            "no tree of the network division can be built",
+            hint="its LoadGen and its system under test are two machines, which mlorch does not run; --division closed",
             slug="submission-division",
         )
 
@@ -160,26 +171,27 @@ def _overlay(path: Path | None) -> SubmissionOverlay:
     return SubmissionOverlay() if document.says_nothing else decode(document, SubmissionOverlay)
 
 
-def _evidence(store: Store, runs: Sequence[str]) -> tuple[Evidence, ...]:
-    """Runs that ended, newest first."""
+def _evidence(store: Store, request: BuildRequest) -> tuple[Evidence, ...]:
+    """Runs that ended, newest first; compliance tests among them where the division asks for them."""
+    runs, modes = request.runs, (*MODES, COMPLIANCE) if request.division == CLOSED else MODES
     entries = [store.find(run) for run in runs] if runs else store.entries()
     if not entries:
         raise no_results_error(store.root)
     for entry in entries if runs else ():
         entry.need()
     records = [(entry.record, entry.folder) for entry in entries if entry.record is not None]
-    ended = [each for each in records if each[0].status in {"done", "failed"} and each[0].mode in MODES]
+    ended = [each for each in records if each[0].status in {"done", "failed"} and each[0].mode in modes]
     newest = sorted(ended, key=lambda each: each[0].started.unix_ns, reverse=True)
     return tuple(evidence_of(record, folder) for record, folder in newest)
 
 
-def _chosen(found: Sequence[Evidence], rules: RoundRules, *, short: bool) -> Choice:
+def _chosen(found: Sequence[Evidence], rules: RoundRules, request: TreeRequest) -> Choice:
     """The runs that are taken, each of which verifies; in place of one that does not an older one is looked for."""
     changed: dict[str, str] = {}
     checked: set[str] = set()
     while True:
-        choice = choose(found, rules, short=short, changed=changed)
-        taken = {one.record.run_id: one.folder for pair in choice.pairs for one in (pair.performance, pair.accuracy)}
+        choice = choose(found, rules, request, changed=changed)
+        taken = {one.record.run_id: one.folder for pair in choice.pairs for one in pair.runs}
         new = taken.keys() - checked
         if not new:
             return choice

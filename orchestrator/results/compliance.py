@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.facts.compliance import FAIL, FOLDER
+from orchestrator.facts.compliance import FOLDER
 from orchestrator.facts.neutral import one_line
 from orchestrator.host.untrusted import UnreadableFile, read_text
 
@@ -37,7 +37,7 @@ def verified(fact: ComplianceFact, folder: Path) -> Verified:
     failed: list[str] = []
     unsaid: list[str] = []
     for name, line in fact.passes.items():
-        said = _said(folder, f"{FOLDER}/{fact.test}/{name}", line)
+        said = _said(fact, folder, name, line)
         if said.passed is False:
             failed += [f"{fact.test}, {name}: {reason}" for reason in said.reasons]
         elif said.passed is None:
@@ -46,19 +46,19 @@ def verified(fact: ComplianceFact, folder: Path) -> Verified:
         return Verified(passed=False, reasons=tuple(failed))
     if unsaid:
         # Scripts of older rounds say on another stream that a test fails because a result is INVALID.
-        printed = _failures(_text(folder, LOG))
+        printed = _failures(fact, _text(folder, LOG))
         if printed:
             return Verified(passed=False, reasons=tuple(f"{fact.test}: {line}" for line in printed))
         return Verified(passed=None, reasons=tuple(unsaid))
     return Verified(passed=True)
 
 
-def _said(folder: Path, name: str, passes: str) -> Verified:
+def _said(fact: ComplianceFact, folder: Path, name: str, passes: str) -> Verified:
     try:
-        text = read_text(folder, name, _LONGEST)
+        text = read_text(folder, f"{FOLDER}/{fact.test}/{name}", _LONGEST)
     except UnreadableFile as error:
         return Verified(passed=None, reasons=(error.reason,))
-    failures = _failures(text)
+    failures = _failures(fact, text)
     if failures:
         return Verified(passed=False, reasons=failures)
     if passes in (line.strip() for line in text.splitlines()):
@@ -66,9 +66,9 @@ def _said(folder: Path, name: str, passes: str) -> Verified:
     return Verified(passed=None, reasons=("it says neither that the test is passed nor that it is not",))
 
 
-def _failures(text: str) -> tuple[str, ...]:
+def _failures(fact: ComplianceFact, text: str) -> tuple[str, ...]:
     lines = (line.strip() for line in text.splitlines())
-    return tuple(one_line(line)[:_LONGEST_REASON] for line in lines if line.startswith(FAIL))
+    return tuple(one_line(line)[:_LONGEST_REASON] for line in lines if line.startswith(fact.fails))
 
 
 def _text(folder: Path, name: str) -> str:

@@ -78,7 +78,7 @@ def render(summaries: Sequence[Summary]) -> str:
     page = templates().get_template("report.html.j2")
     overview = table(summaries, marks=False)
     return page.render(
-        css=_css(),
+        css=style_sheet(),
         title=_title(records),
         first=records[0],
         notes=_once(record.note for record in records),
@@ -131,8 +131,8 @@ def warm() -> None:
 
 
 @cache
-def _css() -> str:
-    """The style sheet; our own text, so it is not escaped."""
+def style_sheet() -> str:
+    """The style sheet of every page; our own text, so it is not escaped."""
     from markupsafe import Markup
 
     return Markup((_TEMPLATES / "report.css").read_text(encoding="utf-8"))  # noqa: S704 (ships with mlorch)

@@ -131,7 +131,8 @@ class Containers:
                 error = failed
         if test is None:
             return Ended(exit=None, left={}, error=error)
-        return Ended(exit=test.exit, left={}, deployed=test.deployed, error=error or self._scored(step, test, folder))
+        error = error or self._scored(step, test, folder) or self._verified(step, test, folder)
+        return Ended(exit=test.exit, left={}, deployed=test.deployed, error=error)
 
     @contextmanager
     def _beside(self, step: RunStep, folder: Path) -> Iterator[Servers]:

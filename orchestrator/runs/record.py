@@ -66,6 +66,7 @@ class RecordContext:
     other_goals: tuple[AccuracyGoal, ...] = ()
     title: str = ""
     stands_for: str = ""
+    official: bool | None = None
     round: str = ""
     note: str = ""
     changed_rules: tuple[str, ...] = ()
@@ -98,6 +99,7 @@ def first_record(step: RunStep, record_context: RecordContext, session: Session,
         host=session.host,
         benchmark_title=record_context.title,
         stands_for=record_context.stands_for,
+        official=record_context.official,
         deviations=step.deviations,
         roles=_planned_roles(step, session.secrets),
         endpoint=None if step.endpoint is None else EndpointFact(url=step.endpoint.url, model=step.endpoint.model),
@@ -131,6 +133,7 @@ def compliance_fact(planned: PlannedCompliance) -> ComplianceFact:
         compared=tuple(ComparedFact(mode=one.mode, run_id=one.run_id, files=one.files) for one in planned.compared),
         files=planned.test.files,
         passes=planned.test.passes,
+        fails=planned.test.fails,
     )
 
 

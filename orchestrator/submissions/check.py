@@ -19,7 +19,7 @@ from orchestrator.submissions.kept import Kept, signature_of
 from orchestrator.submissions.places import before, filled
 from orchestrator.submissions.reading import Reader
 from orchestrator.submissions.rules.layout import BESIDE_RULES, SUBMITTER_RULES, TREE_RULES, SubmitterFacts, survey
-from orchestrator.submissions.tree import list_tree
+from orchestrator.submissions.tree import list_submission
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,6 +47,8 @@ class Checked:
 
     round: str
     columns: tuple[str, ...]
+    form: str
+    """Of the official summary."""
     findings: tuple[Finding, ...]
     rows: tuple[tuple[str, ...], ...]
     results: int
@@ -67,8 +69,8 @@ def check_tree(
 
     What ``kept`` has of systems that did not change is not read again.
     """
-    tree = list_tree(root, lambda path: _wanted(path, book.checker.divisions, submitter))
-    if not book.as_official:
+    tree = list_submission(root, book.checker.divisions, submitter)
+    if not book.as_official or book.checker.summary_form == "package":  # that one sorts
         for folder in tree.root.walk():
             folder.sort()
     reader = Reader(root, wanted_keys(book.round))
@@ -101,19 +103,13 @@ def _checked(source: Source, book: Rulebook, submitter: str, processes: int, kep
     return Checked(
         round=book.round.name,
         columns=book.checker.columns,
+        form=book.checker.summary_form,
         findings=tuple(findings),
         rows=tuple(rows),
         results=sum(outcome.results for outcome in outcomes),
         refused=tuple(refused),
         files=source.tree.entries,
     )
-
-
-def _wanted(path: str, divisions: Sequence[str], submitter: str) -> bool:
-    parts = path.split("/", 2)
-    if parts[0] not in divisions:
-        return False
-    return not submitter or len(parts) == 1 or parts[1] == submitter
 
 
 def _results(book: Rulebook, division: str, submitter: str) -> str:
@@ -179,7 +175,11 @@ def _judged(source: Source, book: Rulebook, units: Sequence[Unit], processes: in
     try:
         with ProcessPoolExecutor(processes, context, initializer=_as_a_child) as pool:
             begun = {index: pool.submit(_in_process, units[index]) for index in order}
-            return [begun[index].result() for index in range(len(units))]
+            try:
+                return [begun[index].result() for index in range(len(units))]
+            except KeyboardInterrupt:  # nobody waits for what has not begun
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     except BrokenProcessPool:
         raise StepFailed(
             "a process of the check was killed",

@@ -16,6 +16,10 @@ class Defect(NamedTuple):
     here: str
     kept: bool
     """Whether `--as-official` does it too."""
+    rules: tuple[str, ...] = ()
+    """What is found otherwise because of it."""
+    columns: tuple[str, ...] = ()
+    """Of the summary, that have another value because of it."""
 
 
 DEFECTS: tuple[Defect, ...] = (
@@ -24,24 +28,28 @@ DEFECTS: tuple[Defect, ...] = (
         "A test whose early stopping was not satisfied is told, and its result taken.",
         "It is refused.",
         kept=True,
+        rules=("early-stopping",),
     ),
     Defect(
         "latency-told",
         "A 99th percentile beyond the limit is told, and the result taken, where a test ends without early stopping.",
         "It is refused.",
         kept=True,
+        rules=("latency-99",),
     ),
     Defect(
         "accuracy-samples-told",
         "An accuracy test over a part of the data set is told, and the result taken.",
         "It is refused.",
         kept=True,
+        rules=("accuracy-samples",),
     ),
     Defect(
         "any-scenario",
         "The logs of one scenario are taken in the folder of any other one, with the figure of the one that ran.",
         "Only a scenario that may stand for the other is taken.",
         kept=True,
+        rules=("scenario-run",),
     ),
     Defect(
         "units-of-tokens",
@@ -49,12 +57,14 @@ DEFECTS: tuple[Defect, ...] = (
         "(`Samples/s`).",
         "A figure that LoadGen counts in tokens is in `Tokens/s`.",
         kept=True,
+        columns=("Units",),
     ),
     Defect(
         "errors-by-order",
         "The column `errors` counts the results of a model that were looked at before, in the file system's order.",
         "In the order of the names.",
         kept=True,
+        columns=("errors",),
     ),
     Defect(
         "links-from-the-root",
@@ -62,6 +72,7 @@ DEFECTS: tuple[Defect, ...] = (
         "submitter.",
         "It is looked for from where the link lies, and within the tree.",
         kept=True,
+        rules=("broken-links",),
     ),
     Defect(
         "delta-by-letter",
@@ -69,12 +80,14 @@ DEFECTS: tuple[Defect, ...] = (
         "1 % holds where 2 % is written for FID_SCORE.",
         "By the metric.",
         kept=True,
+        rules=("compliance-accuracy",),
     ),
     Defect(
         "root-files-end-all",
         "A file beside the divisions ends the check with no row, and with an error in its own message.",
         "It is an error, and everything else is checked.",
         kept=True,
+        rules=("root-files",),
     ),
     Defect(
         "summary-not-quoted",
@@ -106,6 +119,7 @@ DEFECTS: tuple[Defect, ...] = (
         "A result of 0 (too few queries for an estimate) has no row, and nothing says so but the exit status.",
         "It is an error.",
         kept=False,
+        rules=("result",),
     ),
     Defect(
         "ends-at-a-warning",
@@ -113,6 +127,7 @@ DEFECTS: tuple[Defect, ...] = (
         "are taken.",
         "Every line counts.",
         kept=True,
+        rules=("power-log",),
     ),
     Defect(
         "800-seconds",
@@ -122,3 +137,13 @@ DEFECTS: tuple[Defect, ...] = (
         kept=True,
     ),
 )
+
+
+def defects_of_rule(rule: str) -> tuple[str, ...]:
+    """The ids of the defects because of which a rule finds something else than an official checker."""
+    return tuple(defect.id for defect in DEFECTS if rule in defect.rules)
+
+
+def defects_of_column(column: str) -> tuple[str, ...]:
+    """The ids of the defects because of which a column of the summary has another value."""
+    return tuple(defect.id for defect in DEFECTS if column in defect.columns)

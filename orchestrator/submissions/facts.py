@@ -100,6 +100,8 @@ class MeasurementFacts:
     code: str
     """The folder of the implementation's code."""
     code_there: bool
+    equal_issue: bool | None = None
+    """Whether LoadGen's configuration there sets equal issue; None where the round does not look there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +120,15 @@ class TestFacts:
 
 
 class PowerSample(NamedTuple):
-    """Means over a test: of watts and of the power factor; -1 where there is no sample."""
+    """The mean of the watts over a test; -1 where there is no sample."""
 
     watts: float
-    factor: float
     samples: int
     why: str = ""
     """Why nothing was read."""
+    first: int = 0
+    """The line of the first sample that counts, and of the last one; 0 where there is none."""
+    last: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +142,7 @@ class PowerFacts:
     ranging_power: PowerSample
     client: Document | Unread
     server: Document | Unread
-    ptd_log: tuple[str, ...] | Unread
-    """Its lines of interest."""
+    ptd_log: str | Unread
     hashes: Mapping[str, str]
     """The sha1 of the files that the client and the server have hashed."""
 

@@ -31,8 +31,16 @@ _BASE_KEYS = (
 )
 
 
+INFERRED_KEYS = {
+    ("Offline", "SingleStream"): "result_qps_without_loadgen_overhead",
+    ("Offline", "MultiStream"): "result_mean_query_latency_ns",
+    ("MultiStream", "SingleStream"): "early_stopping_latency_ms",
+}
+"""What a result is computed of, by the scenario that it is of and the one that was run."""
 OF_ACCURACY = frozenset((b"qsl_reported_total_count", b"num_errors"))
 """The keys of the detail log of an accuracy test that a rule asks for."""
+OF_RANGING = frozenset((b"power_begin", b"power_end"))
+"""The same of a ranging run."""
 
 
 class Figure(NamedTuple):
@@ -51,12 +59,17 @@ def wanted_keys(rules: RoundRules) -> frozenset[bytes]:
     return frozenset(key.encode() for key in keys)
 
 
+def result_key(run: str, rules: RoundRules, model: ModelRules) -> str | None:
+    """The key of the detail log that is the result of a test of the scenario ``run``; None where there is none."""
+    return model.submission.result_keys.get(run, rules.checker.result_keys.get(run))
+
+
 def figure_of(log: DetailLog | Unread, rules: RoundRules, model: ModelRules, scenario: str) -> Figure:
     """The result that a test shows for ``scenario``, which need not be the one that was run."""
     if isinstance(log, Unread):
         return Figure(None, why="the detail log was not read")
     run = str(log.values.get("effective_scenario"))
-    key = model.submission.result_keys.get(run, rules.checker.result_keys.get(run))
+    key = result_key(run, rules, model)
     if key is None:
         return Figure(None, why=f"the log says the scenario `{run[:40]}`, which has no result")
     value = log.number(key)
@@ -70,11 +83,7 @@ def figure_of(log: DetailLog | Unread, rules: RoundRules, model: ModelRules, sce
 
 
 def _inferred(log: DetailLog, rules: RoundRules, scenario: str, run: str) -> Figure:
-    key = {
-        ("Offline", "SingleStream"): "result_qps_without_loadgen_overhead",
-        ("Offline", "MultiStream"): "result_mean_query_latency_ns",
-        ("MultiStream", "SingleStream"): "early_stopping_latency_ms",
-    }.get((scenario, run))
+    key = INFERRED_KEYS.get((scenario, run))
     value = log.number(key) if key is not None else None
     if value is None:
         return Figure(None, inferred=True, why=f"the log has no `{key}`, of which {scenario} is computed")

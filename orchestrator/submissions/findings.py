@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.checker_rules import Answer, CheckerRules
     from orchestrator.facts.rounds import RoundRules
 
-Level = Literal["error", "warning"]
+Level = Literal["error", "warning", "hint"]
 Subject = TypeVar("Subject")
 _LONGEST = 600
 
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
     rule: str
     level: Level
-    """An error is refused, a warning is not."""
+    """An error is refused, a warning is not; a hint is of something odd that no rule forbids."""
     official: Answer
     """What the round's own checker does: `refuse`, `tell` it and take the result, or `skip` it, not looking."""
     path: str
@@ -82,10 +82,12 @@ class Rule(Generic[Subject]):
 
     def findings(self, subject: Subject, book: Rulebook) -> list[Finding]:
         """What breaks the rule. A rule that fails is a finding itself: one odd file ends no check."""
-        if book.ignored.intersection((self.id, self.within)):
+        if book.ignored and (self.id in book.ignored or self.within in book.ignored):
             return []
         try:
             said = list(self.check(subject, book))
+            if not said:
+                return []
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             said = [Said(str(getattr(subject, "path", "")), f"could not be judged: {type(error).__name__}: {error}")]
         answer = self.official or book.checker.answer(self.within or self.id)

@@ -18,7 +18,8 @@ from orchestrator.submissions.facts import (
     TestFacts,
     Unread,
 )
-from orchestrator.submissions.figures import OF_ACCURACY
+from orchestrator.submissions.figures import OF_ACCURACY, OF_RANGING
+from orchestrator.submissions.loadgen_conf import conf_name, number_set
 from orchestrator.submissions.places import before, filled, model_of, scenario_of
 from orchestrator.submissions.power import gather_power
 from orchestrator.submissions.tree import Folder
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.submissions.tree import Tree
 
 DETAIL = "mlperf_log_detail.txt"
+EQUAL_ISSUE = "sample_concatenate_permutation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +104,21 @@ def _result(source: Source, system: SystemFacts, folder: Folder, model: str, whe
     )
 
 
-def gather_run(source: Source, folder: Folder, *names: str) -> RunFacts:
-    """The folder of a performance test."""
+def gather_run(source: Source, folder: Folder, *names: str, wanted: frozenset[bytes] | None = None) -> RunFacts:
+    """The folder of a performance test; ``wanted`` are the keys of its log, where not all are."""
     found = folder.at(*names)
     path = "/".join((folder.path, *names))
     if found is None:
         return RunFacts(path=path, files=None, log=NOT_THERE)
-    return RunFacts(path=path, files=tuple(found.files), log=_detail(source, found))
+    return RunFacts(path=path, files=tuple(found.files), log=_detail(source, found, wanted))
 
 
 def _power(source: Source, folder: Folder, testing: RunFacts) -> PowerFacts | None:
     performance, power = folder.at("performance"), folder.at("performance", "power")
     if performance is None or power is None:
         return None
-    return gather_power(source.reader, performance, power, testing, gather_run(source, performance, "ranging"))
+    ranging = gather_run(source, performance, "ranging", wanted=OF_RANGING)
+    return gather_power(source.reader, performance, power, testing, ranging)
 
 
 def _detail(source: Source, folder: Folder, wanted: frozenset[bytes] | None = None) -> DetailLog | Unread:
@@ -168,7 +171,25 @@ def _measurements(source: Source, where: Mapping[str, str]) -> MeasurementFacts:
         description=description,
         code=code,
         code_there=there,
+        equal_issue=_conf_equal_issue(source, path, where),
     )
+
+
+def _conf_equal_issue(source: Source, path: str, where: Mapping[str, str]) -> bool | None:
+    """What the last of the round's files says that says something; False where none does."""
+    files = source.rules.checker.equal_issue.conf_files
+    if not files:
+        return None
+    equal = False
+    folder, model = source.folder(path), source.rules.models.get(where["model"])
+    if folder is None or model is None or not model.submission.equal_issue:
+        return False
+    for name in files:
+        text = source.reader.text(folder.below(name)) if name in folder.files else ""
+        if isinstance(text, str):
+            said = number_set(text, conf_name(model.name), where["scenario"], EQUAL_ISSUE)
+            equal = equal if said is None else said == 1
+    return equal
 
 
 def code_place(source: Source, where: Mapping[str, str]) -> tuple[str, bool]:
@@ -193,6 +214,8 @@ def _code(source: Source, where: Mapping[str, str], json_name: str) -> tuple[str
     model's. A file instead of the model's folder names another one."""
     template = source.rules.checker.layout.code
     base = filled(before(template, "model"), **where)
+    if "{model}" not in template:
+        return base, source.tree.find(base) is not None
     ending = f"_{where['scenario']}.json"
     end = ending if json_name.endswith(ending) else ".json"
     implementation = json_name[len(where["system"]) + 1 : -len(end)]

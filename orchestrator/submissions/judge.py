@@ -58,8 +58,9 @@ class _Parts(NamedTuple):
         """What the official checker adds to its count, which goes on where it stops looking."""
         if any(book.refuses(part) for part in (self.scenario, self.measurements, self.accuracy_files)):
             return 1
+        told = any(found.official == "tell" for found in self.measurements)  # in v3.0, which takes the result
         ran = not book.refuses(self.performance_files)
-        return book.refuses(self.accuracy) + (ran and book.refuses(self.performance))
+        return told + book.refuses(self.accuracy) + (ran and book.refuses(self.performance))
 
 
 def judge_system(system: SystemFacts, results: Iterable[ResultFacts], book: Rulebook) -> SystemOutcome:
@@ -99,7 +100,8 @@ def _judge_model(system: SystemFacts, results: Sequence[ResultFacts], book: Rule
     findings: list[Finding] = []
     rows: list[tuple[str, ...]] = []
     refused: list[str] = []
-    good: set[str] = set()
+    whole = book.checker.whole_models
+    good: set[str] = {result.scenario for result in results} if whole else set()
     errors = 0
     for result in results if model is not None else ():
         assert model is not None
@@ -116,6 +118,8 @@ def _judge_model(system: SystemFacts, results: Sequence[ResultFacts], book: Rule
     of_model = findings_of(MODEL_RULES, facts, book)
     if book.refuses(of_model):
         refused.append(path)
+    if whole and book.refuses((*of_model, *(found for found in findings if found.rule == "scenario"))):
+        rows = []
     return SystemOutcome((*findings, *of_model), tuple(rows), len(results), tuple(refused))
 
 
@@ -128,7 +132,10 @@ def _judge_result(result: ResultFacts, model: ModelRules, book: Rulebook) -> _Pa
         accuracy_files=files,
         accuracy=[found for found in of_accuracy if found.rule not in FILE_RULES],
         performance_files=findings_of(PERFORMANCE_RULES, result, book),
-        performance=[*_run(result, model, book), *findings_of(POWER_RULES, result, book)],
+        performance=[
+            *_run(result, model, book),
+            *(findings_of(POWER_RULES, result, book) if result.power is not None else ()),
+        ],
         compliance=[*_compliance(result, model, book)],
     )
 
@@ -136,21 +143,27 @@ def _judge_result(result: ResultFacts, model: ModelRules, book: Rulebook) -> _Pa
 def _run(result: ResultFacts, model: ModelRules, book: Rulebook) -> list[Finding]:
     if result.run.files is None:  # told by the rule of files
         return []
-    return findings_of(RUN_RULES, RunCase(result.run, result.system, model, result.scenario), book)
+    case = RunCase(result.run, result.system, model, result.scenario, result.measurements.equal_issue)
+    return findings_of(RUN_RULES, case, book)
 
 
 def _accuracy(result: ResultFacts, book: Rulebook) -> Iterator[Finding]:
-    """In the open division any accuracy is taken, once there is one; what is wrong is for reading then."""
-    taken = not result.closed and bool(judged(result, book).figures)
+    """In the open division any accuracy is taken, once there is one; what is wrong is for reading then.
+
+    Some rounds take any figure there, and hold the test to all else.
+    """
+    shown = bool(judged(result, book).figures) or (book.as_official and book.checker.answer("open-accuracy") == "skip")
+    taken = not result.closed and shown
     for found in findings_of(ACCURACY_RULES, result, book):
-        if taken and found.rule not in FILE_RULES:
+        if taken and found.rule in book.checker.open_forgives:
             yield found._replace(level="warning", official="tell")
         else:
             yield found
 
 
 def _compliance(result: ResultFacts, model: ModelRules, book: Rulebook) -> Iterator[Finding]:
-    yield from findings_of(COMPLIANCE_RULES, result, book)
+    if result.tests:
+        yield from findings_of(COMPLIANCE_RULES, result, book)
     for test in result.tests.values():
         if test.run is not None and test.run.files is not None:
             case = RunCase(test.run, result.system, model, result.scenario)
@@ -162,6 +175,6 @@ def _rows(result: ResultFacts, model: ModelRules, parts: _Parts, errors: int, bo
     if not figure.value or not parts.good(book) or book.refuses((*parts.accuracy, *parts.compliance)):
         return []
     power = metric_of(result, book.checker.inferred_samples) if result.power is not None else None
-    accuracy = judged(result, book).column
+    accuracy = judged(result, book).column(book.checker.accuracy_column)
     shown = Shown(value=figure.value, inferred=figure.inferred, accuracy=accuracy, power=power, errors=errors)
     return rows_of(result, model, shown, book)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
+from orchestrator.facts.round_form import form_of
 from orchestrator.facts.strict_json import strict_json
 from orchestrator.host.replacing import replacing
 from orchestrator.host.untrusted import UnreadableFile, read_text
@@ -89,7 +90,7 @@ def _about(root: Path, book: Rulebook) -> str:
     program = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         program.update(path.read_bytes())
-    rules = hashlib.sha256(repr((book.round, sorted(book.ignored))).encode()).hexdigest()
+    rules = hashlib.sha256(json.dumps([form_of(book.round), sorted(book.ignored)]).encode()).hexdigest()
     return json.dumps([str(root.resolve()), __version__, program.hexdigest(), rules, book.as_official])
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.submissions.facts import PowerFacts, PowerSample, RunFacts, Unread
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from orchestrator.submissions.detail_log import DetailLog
     from orchestrator.submissions.reading import Reader
     from orchestrator.submissions.tree import Folder
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 CLOCK = "%m-%d-%Y %H:%M:%S.%f"
 _USUAL = re.compile(r"[0-9]{2}-[0-9]{2}-[0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{1,6}")
 LARGEST_SAMPLES = 64 << 20
-_TOLD = re.compile(r"WARNING:|ERROR:|Uncertainty checking for Yokogawa|: Go with mark|: Completed test")
+_FORM = b"00-00-0000 00:00:00.000"
+_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
 SPL = "spl.txt"
 HASHED = (
     *("power/client.log", "power/ptd_logs.txt", "power/server.log"),
@@ -62,7 +65,7 @@ def gather_power(
         ranging_power=_samples(reader, ranging),
         client=reader.document(power.below("client.json")),
         server=reader.document(power.below("server.json")),
-        ptd_log=_ptd_log(reader, power.below("ptd_logs.txt")),
+        ptd_log=reader.text(power.below("ptd_logs.txt"), LARGEST_SAMPLES),
         hashes={name: reader.sha1(performance.below(name)) for name in HASHED},
     )
 
@@ -70,28 +73,55 @@ def gather_power(
 def _samples(reader: Reader, run: RunFacts) -> PowerSample:
     window = window_of(run.log)
     if window is None:
-        return PowerSample(-1, -1, 0, "the detail log has no power_begin and power_end")
+        return PowerSample(-1, 0, "the detail log has no power_begin and power_end")
     text = reader.text(f"{run.path}/{SPL}", LARGEST_SAMPLES)
     if isinstance(text, Unread):
-        return PowerSample(-1, -1, 0, f"{SPL} {text.why}")
-    begin, end = (_order(moment.strftime(CLOCK)) for moment in window)
-    watts: list[float] = []
-    factors: list[float] = []
+        return PowerSample(-1, 0, f"{SPL} {text.why}")
+    try:
+        found = [each for each in _watts_within(text, window) if each[1] > 0]
+    except _NoSampleError as error:
+        return PowerSample(-1, 0, f"{SPL} has a line {error} that is no sample")
+    if not found:
+        return PowerSample(-1, 0)
+    mean = sum([watts for _, watts in found]) / len(found)
+    return PowerSample(mean, len(found), first=found[0][0], last=found[-1][0])
+
+
+class _NoSampleError(ValueError):
+    """A line that is no sample, by its number."""
+
+
+def _watts_within(text: str, window: Window) -> list[tuple[int, float]]:
+    """The samples within a test: the number of each one's line, from 1, and its watts."""
+    begin, end = (moment.strftime(CLOCK) for moment in window)
+    found = [(at, line.split(",", 4)) for at, line in enumerate(text.splitlines(), 1) if line.startswith("Time,")]
+    year = begin[6:10]
+    try:
+        if end[6:10] == year and _usual_moments([parts[1] for _, parts in found], year):
+            # Of one year, moments sort as they are written; here with three digits of a second, of strftime six.
+            return [(at, float(parts[3])) for at, parts in found if begin < parts[1] + "000" < end]
+    except (ValueError, IndexError):
+        pass
+    return list(_watts_line_by_line(text, _order(begin), _order(end)))
+
+
+def _usual_moments(moments: list[str], year: str) -> bool:
+    """Whether moments are written as usual, and all are of a year."""
+    if not all(len(moment) == len(_FORM) and moment[6:10] == year for moment in moments):
+        return False
+    return "".join(moments).encode().translate(_AS_ZERO) == _FORM * len(moments)
+
+
+def _watts_line_by_line(text: str, begin: str, end: str) -> Iterator[tuple[int, float]]:
     for number, line in enumerate(text.splitlines(), 1):
         if not line.startswith("Time"):
             continue
-        parts = line.split(",", 10)
+        parts = line.split(",", 4)
         try:
-            if not begin < _order(parts[1]) < end:
-                continue
-            value, factor = float(parts[3]), float(parts[9]) if len(parts) > 9 else 0.0
+            if begin < _order(parts[1]) < end:
+                yield number, float(parts[3])
         except (ValueError, IndexError):
-            return PowerSample(-1, -1, 0, f"{SPL} has a line {number} that is no sample")
-        if value > 0:
-            watts.append(value)
-        if factor > 0:
-            factors.append(factor)
-    return PowerSample(_mean(watts), _mean(factors), len(watts))
+            raise _NoSampleError(number) from None
 
 
 def _order(moment: str) -> str:
@@ -104,14 +134,3 @@ def _order(moment: str) -> str:
 
 def _moment(text: str) -> datetime:
     return datetime.strptime(text, CLOCK).replace(tzinfo=UTC)
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values) if values else -1
-
-
-def _ptd_log(reader: Reader, path: str) -> tuple[str, ...] | Unread:
-    text = reader.text(path, LARGEST_SAMPLES)
-    if isinstance(text, Unread):
-        return text
-    return tuple(line for line in text.splitlines() if _TOLD.search(line))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.strict_json import strict_json
@@ -19,23 +20,36 @@ if TYPE_CHECKING:
 LARGEST_LOG = 1 << 30
 """Bytes of a detail log; files above 50 MB are refused anyway, and read to say what else is wrong."""
 LARGEST_TEXT = 4 << 20
+_PARTS = frozenset(("results", "measurements", "compliance"))
+_MORE = 1 << 16
+"""Bytes that are asked for of a file that grows while it is read."""
 
 
 class Reader:
     """Reads files below the root of a tree; ``wanted`` are the keys of detail logs whose values are kept."""
 
     def __init__(self, root: Path, wanted: frozenset[bytes]) -> None:
-        self.files = FilesBelow(root)
+        self.root = root
         self.wanted = wanted
+        self._files: dict[str, FilesBelow] = {}
+        """By what a submitter's folder holds, as its results, measurements and tests are read in turn."""
 
     def close(self) -> None:
         """Let go of the folders that are held open."""
-        self.files.close()
+        for files in self._files.values():
+            files.close()
+
+    def _below(self, path: str) -> FilesBelow:
+        parts = path.split("/", 3)
+        part = parts[2] if len(parts) > 3 and parts[2] in _PARTS else ""
+        if part not in self._files:
+            self._files[part] = FilesBelow(self.root)
+        return self._files[part]
 
     def detail(self, path: str, wanted: frozenset[bytes] | None = None) -> DetailLog | Unread:
         """A detail log, in one pass; ``wanted`` are the keys of it, where not all are."""
         try:
-            with self.files.opened(path, LARGEST_LOG) as stream:
+            with self._below(path).opened(path, LARGEST_LOG) as stream:
                 return parse_detail(_blocks(stream), self.wanted if wanted is None else wanted)
         except UnreadableFile as error:
             return Unread(error.reason, error.missing)
@@ -43,7 +57,7 @@ class Reader:
     def text(self, path: str, limit: int = LARGEST_TEXT) -> str | Unread:
         """A text of UTF-8."""
         try:
-            return self.files.read_text(path, limit)
+            return self._below(path).read_text(path, limit)
         except UnreadableFile as error:
             return Unread(error.reason, error.missing)
 
@@ -69,7 +83,7 @@ class Reader:
         """The sha1 of a file, which is what the power client writes; empty where it cannot be read."""
         digest = hashlib.sha1(usedforsecurity=False)
         try:
-            with self.files.opened(path, LARGEST_LOG) as stream:
+            with self._below(path).opened(path, LARGEST_LOG) as stream:
                 for block in _blocks(stream):
                     digest.update(block)
         except UnreadableFile:
@@ -78,4 +92,8 @@ class Reader:
 
 
 def _blocks(stream: BinaryIO) -> Iterator[bytes]:
-    return iter(lambda: stream.read(BLOCK), b"")
+    """A file in blocks, the last one as long as it is: to ask for much more than there is costs more than to read."""
+    left = os.fstat(stream.fileno()).st_size
+    while block := stream.read(min(BLOCK, left + 1) if left > 0 else _MORE):
+        yield block
+        left -= len(block)

@@ -15,7 +15,7 @@ from orchestrator.facts.neutral import one_line
 from orchestrator.host.untrusted import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 MOST_ENTRIES = 2_000_000
@@ -147,6 +147,16 @@ def list_tree(root: Path, wanted: Callable[[str], bool] = lambda _: True) -> Tre
     finally:
         os.close(held)
     return tree
+
+
+def list_submission(root: Path, divisions: Sequence[str], submitter: str = "") -> Tree:
+    """The divisions of a tree, or one submitter's part of them; what else lies in its root by name."""
+
+    def wanted(path: str) -> bool:
+        division, _, rest = path.partition("/")
+        return division in divisions and (not (submitter and rest) or rest.split("/", 1)[0] == submitter)
+
+    return list_tree(root, wanted)
 
 
 def _list(tree: Tree, folder: Folder, held: int, wanted: Callable[[str], bool], depth: int) -> None:

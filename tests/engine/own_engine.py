@@ -100,7 +100,14 @@ def second_engine(mlorch):
         yield engine
     finally:
         engine.mlorch("engine", "stop")
+        left = left_by(engine.paths)
         shutil.rmtree(home, ignore_errors=True)
+    assert not left, f"an engine that was stopped left {left}"
+
+
+def left_by(paths: private.EnginePaths) -> list[Path]:
+    """What is still there of a private engine that was stopped, beside its home: its sockets, its network bridge."""
+    return [path for path in (paths.run, Path(f"/sys/class/net/mlorch-{paths.tag}")) if path.exists()]
 
 
 def subnet_of(state) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from docker_parts import Bench, busybox, sh, spec, step
+from own_engine import left_by
 
 from orchestrator.engines import private
 from orchestrator.engines.consent import Consent
@@ -42,7 +43,7 @@ def home():
     lent = private.engine_paths().prefix if "tini" in private.unpacked() else None  # all that an engine needs now
     patch = pytest.MonkeyPatch()
     # Not pytest's folder, which it deletes in a later session: an engine that got stuck has mounts there.
-    folder = Path(tempfile.mkdtemp(prefix="mlorch-test-", dir="/var/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="mlorch-own-", dir="/var/tmp"))
     patch.setenv("MLORCH_HOME", str(folder / "home"))
     patch.setenv("DOCKER_CONFIG", str(folder / "no-config"))
     patch.setenv("XDG_RUNTIME_DIR", str(folder))
@@ -58,8 +59,10 @@ def home():
         write_client_config(at)
     yield folder, program
     stop(at)
+    left = left_by(at)
     patch.undo()
     shutil.rmtree(folder, ignore_errors=True)
+    assert not left, f"an engine that was stopped left {left}"
 
 
 def make_sure():

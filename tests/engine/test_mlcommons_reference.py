@@ -1,30 +1,17 @@
 """MLCommons' own programs, unchanged, from their tree at the commits that the recipes name; under the run contract.
 
-Their repositories come from mirrors, as at a site without GitHub: MLORCH_TEST_GIT_MIRROR names a folder with
-``mlcommons/inference`` and ``NVIDIA/DeepLearningExamples``, each a repository (or its ``.git``).
+Their repositories come from mirrors, as at a site without GitHub (`git_mirror_parts`).
 """
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
+from git_mirror_parts import site_with_mirrors, why_not
 
-VARIABLE = "MLORCH_TEST_GIT_MIRROR"
-REPOSITORIES = ("mlcommons/inference", "NVIDIA/DeepLearningExamples")
-MIRRORS = Path(os.environ.get(VARIABLE) or "/nonexistent")
-
-
-def _why_not() -> str:
-    if VARIABLE not in os.environ:
-        return f"{VARIABLE} is not set: it names a folder with mirrors of {' and '.join(REPOSITORIES)}"
-    absent = [name for name in REPOSITORIES if not (MIRRORS / name).exists() and not (MIRRORS / f"{name}.git").exists()]
-    return f"{VARIABLE} is {MIRRORS}, where {' and '.join(absent)} is not" if absent else ""
-
-
-WHY_NOT = _why_not()
+WHY_NOT = why_not("mlcommons/inference", "NVIDIA/DeepLearningExamples")
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
 
 FASHION = ("model=resnet8-fashion", "dataset=fashion-mnist-folder")
@@ -37,9 +24,7 @@ PATIENT = ("scenarios.Server.target_latency_ns=2000000000",)
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """A folder with the mirrors in its mlorch.yaml, and no recipe."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "mlorch.yaml").write_text(f"mirrors:\n  git:\n    https://github.com/: {MIRRORS.resolve()}/\n")
-    return folder
+    return site_with_mirrors(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _guarded():
-    """Nothing of it is on the engines that other tests use meanwhile: what comes there is not for it to judge."""
-
-
 @pytest.fixture(scope="module")
 def folder():
     """On a disk, which the folder of temporary files need not be, and where a user gets to it."""

@@ -135,3 +135,26 @@ def test_a_model_that_breaks_in_mid_answer_ends_the_test_soon_with_a_record(docu
     assert time.monotonic() - started < 60, output
     assert code == 1
     assert record["error"] == {"type": "RuntimeError", "message": "the model broke"}
+
+
+TEST06 = {
+    "mode": 2, "accuracy_log_rng_seed": 720381539243781796, "accuracy_log_sampling_target": 100, "min_query_count": 100,
+    "min_duration": 0, "sample_concatenate_permutation": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("scenario", ["Offline", "Server", "Interactive", "SingleStream"])
+def test_test06_logs_a_hundred_answers_each_with_its_first_token_and_their_count(document, tmp_path, scenario):
+    """What MLCommons' script compares: the first token as it was told with the answer, and its length."""
+    document |= {"scenario": scenario, "audit": {"test": "TEST06", "settings": TEST06}}
+    document["loadgen"]["min_duration_ms"] = 60_000  # the audit.config has another one
+    code, output, _ = run(document, tmp_path)
+    assert code == 0, output
+    assert "Result is : VALID" in (tmp_path / "mlperf_log_summary.txt").read_text()
+    logged = json.loads((tmp_path / "mlperf_log_accuracy.json").read_text())
+    assert len(logged) == 100
+    for entry in logged:
+        tokens = np.frombuffer(bytes.fromhex(entry["data"]), np.int32)
+        assert entry["token_count"] == len(tokens) == LIMIT - 1
+        first = entry.get("token_data")
+        assert first is None if scenario == "Offline" else bytes.fromhex(first) == tokens[:1].tobytes()

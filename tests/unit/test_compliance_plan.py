@@ -83,9 +83,11 @@ def test_a_benchmark_of_no_model_and_a_model_of_no_test_need_none(catalog):
 
 
 def test_what_cannot_be_made_yet_says_what_is_missing(catalog):
-    found = demand(catalog, model="llama2-70b-99.9")
+    found = demand(catalog, model="gpt-oss-120b", scenarios=("Offline",))
     assert found.tests == {}
-    assert "TEST06 of v6.1 cannot be made yet: no round says how" in found.impossible[0]
+    assert [one.partition(":")[0] for one in found.impossible] == [
+        f"{name} of v6.1 cannot be made yet" for name in ("TEST07", "TEST09")
+    ]
     program = catalog.harness("mlcommons-bert").definition
     assert "is a program of its own" in demand(catalog, harness=program).impossible[0]
 
@@ -258,21 +260,64 @@ def test_everything_that_a_named_round_asks_is_as_before(called):
     assert [one["compliance"] for one in json.loads(out)["containers"]] == [None, None]
 
 
-def test_they_are_only_planned_and_nothing_is_made_for_a_run_of_them(called, tmp_path):
-    status, _, err = called("image-fashion", "-t", "cpu", "-s", "Offline", "-m", "compliance")
-    assert status == 2
-    assert "compliance tests are only planned so far" in err
-    assert "[compliance-not-possible]" in err
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    ("division", "names"),
+    [
+        ("closed", ["accuracy", "accuracy", "performance", "performance", "test01", "test04", "test01", "test04"]),
+        ("open", ["accuracy", "accuracy", "performance", "performance"]),
+    ],
+)
+def test_with_everything_else_the_division_that_is_named_decides(called, division, names):
+    words = ("-s", "Offline", "-s", "SingleStream", "--round", "v6.1", "--division", division, "--dry-run")
+    status, out, err = called("image-fashion", "-t", "cpu", *words)
+    assert status == 0, err
+    assert [name.rpartition("-")[2] for name in names_of(out) if not name.endswith("-compl")] == names
+
+
+def test_with_everything_else_a_test_that_cannot_be_made_is_told_and_the_rest_is_planned(called):
+    words = ("-s", "Offline", "--division", "closed", "--dry-run", "--json")
+    status, out, err = called("resnet50", "-t", "cpu", *words)
+    assert status == 0, err
+    assert "TEST01 of resnet50 cannot be made yet: harness `mlcommons-vision` is a program of its own" in err
+    assert not any(one["compliance"] for one in json.loads(out)["containers"])
+
+
+def test_a_suite_has_the_tests_of_each_of_its_benchmarks(called):
+    words = ("--suite", "reference", "-t", "cpu", "-s", "Offline", "--round", "v6.1", "--dry-run", "--json")
+    status, out, err = called(*words, "--division", "closed")
+    assert status == 0, err
+    made = {(one["compliance"] or {}).get("test") for one in json.loads(out)["containers"]}
+    assert made == {None, "TEST01", "TEST04", "TEST06"}
+    status, out, err = called(*words, "--division", "open")
+    assert status == 0, err
+    assert not any(one["compliance"] for one in json.loads(out)["containers"])
+
+
+def test_test06_of_a_model_that_writes_is_told_its_scenario(called):
+    words = ("llm-chat", "-t", "cpu", "-s", "Interactive", "-m", "compliance", "--dry-run", "--json")
+    status, out, err = called(*words)
+    assert status == 0, err
+    test, verification = [one for one in json.loads(out)["containers"] if one["compliance"]]
+    assert test["settings"]["audit"]["settings"]["min_query_count"] == 100
+    assert [word for word in verification["argv"] if "scenario" in word or "dtype" in word] == [
+        "--dtype=int32",
+        "--scenario=Interactive",
+    ]
 
 
 @pytest.mark.parametrize(
     ("words", "slug", "said"),
     [
         (("image-fashion", "-m", "compliance", "--division", "open"), "no-compliance-test", "the open division"),
-        (("llm-chat", "-m", "compliance"), "compliance-not-possible", "TEST06 of v6.1 cannot be made yet"),
+        (("bert", "-m", "compliance"), "compliance-not-possible", "is a program of its own"),
+        (("image-fashion", "--division", "closed", "--find"), "", "--find and compliance tests (--division closed)"),
+        (
+            ("llm-chat", "--division", "closed", "--endpoint", "http://127.0.0.1:1", "--model", "m"),
+            "compliance-not-possible",
+            "(--division closed) cannot be had of an endpoint",
+        ),
         (("bert-plumbing", "-m", "compliance"), "no-compliance-test", "stands for no model of a round"),
-        (("image-fashion", "-m", "compliance", "--find"), "", "--mode says compliance only"),
+        (("image-fashion", "-m", "compliance", "--find"), "", "--find and --mode compliance exclude each other"),
         (("image-fashion", "--division", "opne"), "unknown-division", "did you mean `open`"),
     ],
 )

@@ -12,7 +12,9 @@ from results_parts import LOGS
 from run_parts import a_run_environment, a_workload
 
 from orchestrator.engines import ContainerExit
-from orchestrator.facts.compliance import ComparedRun, ComplianceTest
+from orchestrator.facts.compliance import ComparedRun, ComplianceTest, PlannedCompliance
+from orchestrator.facts.containers import ContainerSpec
+from orchestrator.facts.measured import LoadGenResult
 from orchestrator.facts.record import ImageId, RecipeId
 from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.host.clock import now
@@ -22,12 +24,14 @@ from orchestrator.plan.run.cells import Cell
 from orchestrator.plan.run.compared import is_same_test, settings_that_ran
 from orchestrator.plan.run.planner import plan_run
 from orchestrator.plan.run.settings import Choices
+from orchestrator.results.compliance import verified
 from orchestrator.results.report import render
 from orchestrator.results.store import Store
 from orchestrator.results.summary import document, row, summarise
 from orchestrator.results.verify.verification import verify
-from orchestrator.runs.record import RecordContext, Session, first_record, with_effective
+from orchestrator.runs.record import RecordContext, Session, compliance_fact, first_record, with_effective
 from orchestrator.runs.runner import Runner, Watcher
+from orchestrator.runs.verification import audit_failure
 
 IMAGE = "localhost/mlorch/compliance:0123"
 TEST01 = ComplianceTest(
@@ -193,6 +197,65 @@ def test_what_older_scripts_say_on_another_stream_is_heard(run_it):
     outcome = run_it(says(PASSES, "Verifying performance.\n", prints="TEST FAIL: Reference results are invalid"))
     assert outcome.error is None
     assert summarise(outcome.record, outcome.folder).reasons == ("TEST01: TEST FAIL: Reference results are invalid",)
+
+
+TEST06 = """First token check pass: {first}
+EOS check pass: {end}
+Sample length check pass: True
+TEST06 verification {verdict}
+"""
+"""As the script of v6.1 prints it."""
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "verdict", "reasons"),
+    [
+        ("Skipped", True, "complete", None),
+        ("False", True, "failed", ["First token check pass: False", "TEST06 verification failed"]),
+        ("True", False, "failed", ["EOS check pass: False", "TEST06 verification failed"]),
+    ],
+)
+def test_test06_says_by_other_words_whether_it_is_passed_and_which_check_is_not(tmp_path, first, end, verdict, reasons):
+    test = replace(
+        TEST01,
+        name="TEST06",
+        files=("verify_accuracy.txt",),
+        passes={"verify_accuracy.txt": "TEST06 verification complete"},
+        fails=("First token check pass: False", "EOS check pass: False", "TEST06 verification failed"),
+    )
+    planned = PlannedCompliance(
+        test=test,
+        commit="b66003e1",
+        compared=(),
+        verification=ContainerSpec(name="v", image=IMAGE, command=("python3",), user="1:1"),
+    )
+    folder = tmp_path / "compliance" / "TEST06"
+    folder.mkdir(parents=True)
+    (folder / "verify_accuracy.txt").write_text(TEST06.format(first=first, end=end, verdict=verdict))
+    said = verified(compliance_fact(planned), tmp_path)
+    assert said.passed is (reasons is None)
+    assert list(said.reasons) == [f"TEST06, verify_accuracy.txt: {line}" for line in reasons or ()]
+
+
+def test_a_script_that_ends_with_1_because_the_test_is_not_passed_did_its_work(run_it):
+    outcome = run_it(says(PASSES, "TEST FAIL\n", status=1))
+    assert (outcome.error, outcome.record.status) == (None, "done")
+    assert summarise(outcome.record, outcome.folder).verdict == "FAILED"
+
+
+def test_offline_runs_its_least_queries_as_the_samples_of_its_one_query():
+    audit = replace(TEST01, audit={"min_query_count": 100, "min_duration": 0})
+    result = LoadGenResult(
+        scenario="Offline",
+        mode="PerformanceOnly",
+        validity="VALID",
+        effective={"min_query_count": 1, "samples_per_query": 100, "min_duration_ms": 0},
+    )
+    assert audit_failure(audit, result) is None
+    found = audit_failure(audit, replace(result, scenario="Server", effective={"min_query_count": 64}))
+    assert "min_query_count 64, not 100" in found.message
+    found = audit_failure(audit, replace(result, effective={**result.effective, "min_duration_ms": 10_000}))
+    assert "min_duration 10000, not 0" in found.message
 
 
 def test_what_the_test_itself_left_in_the_place_of_the_verdict_is_not_believed(run_it):

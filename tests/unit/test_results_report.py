@@ -15,7 +15,7 @@ from results_parts import add_run, record_of
 from orchestrator.facts.metrics import nanoseconds, number
 from orchestrator.facts.record import Failure
 from orchestrator.results import charts, histogram
-from orchestrator.results.report import _css, facts, render, spans, templates
+from orchestrator.results.report import facts, render, spans, style_sheet, templates
 from orchestrator.results.store import Store
 from orchestrator.results.summary import document, metric_text, row, summaries, summarise
 
@@ -62,8 +62,8 @@ def test_the_page_is_well_formed_and_asks_for_nothing_from_outside(session):
     assert page.stack == []
     assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
     assert [value for _, name, value in page.attributes if name in {"src", "href"} or name.startswith("on")] == []
-    assert "url(" not in _css()
-    assert "@import" not in _css()
+    assert "url(" not in style_sheet()
+    assert "@import" not in style_sheet()
 
 
 def test_what_is_measured_is_shown_with_units_and_verdicts(session):
@@ -249,7 +249,7 @@ def _luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("part", [0, 1, 2], ids=["light", "dark", "print"])
 def test_text_has_the_contrast_that_wcag_asks_for(part):
-    colours = _colours(_css().split(":root {")[part + 1])
+    colours = _colours(style_sheet().split(":root {")[part + 1])
     pairs = [("ink", "paper"), ("muted", "paper"), ("ink", "panel"), ("accent", "paper")]
     pairs += [(name, f"{name}-paper") for name in ("good", "bad", "wait")] + [("bad", "paper")]
     for front, back in pairs:

@@ -259,7 +259,7 @@ def test_performance_and_accuracy_are_of_one_image_and_one_model(world):
     world.test("performance", scenario="Server", second=2)
     world.test("accuracy", scenario="Server", second=3, model=model_files(**{"model.onnx": "00" * 32}))
     found = lacks(world.document("--dry-run"))
-    assert all("of different images, models or data" in why for why in found.values())
+    assert all("of different images, rules, models or data" in why for why in found.values())
     assert found
 
 
@@ -295,6 +295,13 @@ def test_an_accuracy_below_its_goal_stands_in_the_open_division_and_is_told(worl
     world.test("accuracy", second=1, right=6)
     (result,) = world.document()["results"]
     assert any("is below" in remark for remark in result["remarks"])
+
+
+def test_a_limit_on_latency_that_is_longer_than_the_model_s_is_told(world):
+    world.pair(scenario="Server")
+    (result,) = world.document()["results"]
+    said = "LoadGen's limit on latency was 20 ms, and v5.1 asks for 15 of resnet: the checker refuses it"
+    assert said in result["remarks"]
 
 
 def test_changed_rules_are_told(world):
@@ -369,7 +376,7 @@ def test_a_fault_of_the_overlay_is_told_at_its_place(world):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--division", "closed"], "compliance tests"),
+        (["--division", "network"], "network division"),
         (["--submitter", "../x"], "cannot be the name of a submitter"),
         (["--system-name", ".x"], "cannot be the name of a system"),
         (["--round", "v4.1"], "no tree of round v4.1"),

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.definitions.catalog.check_assets import check_inputs, check_lock, check_sources
+from orchestrator.definitions.catalog.check_campaigns import check_campaign
 from orchestrator.definitions.catalog.check_choices import check_choices
 from orchestrator.definitions.catalog.check_harness import check_interface, check_program
 from orchestrator.definitions.catalog.check_names import exists, of_level
@@ -14,6 +15,7 @@ from orchestrator.definitions.catalog.check_rounds import check_benchmark, check
 from orchestrator.definitions.catalog.check_servers import check_roles, check_server
 from orchestrator.definitions.kinds.assets import Dataset, Model
 from orchestrator.definitions.kinds.benchmarks import Benchmark
+from orchestrator.definitions.kinds.campaigns import Campaign
 from orchestrator.definitions.kinds.harnesses import Harness
 from orchestrator.definitions.kinds.layers import Layer
 from orchestrator.definitions.kinds.rounds import Round
@@ -75,13 +77,21 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
             yield from _benchmark(catalog, entry, benchmark)
             yield from check_roles(catalog, entry, benchmark)
             yield from check_benchmark(catalog, cast("Entry[Benchmark]", entry))
-        case Server() as server:
-            yield from check_server(catalog, entry, server)
         case Model() | Dataset() as asset:
             yield from _asset(catalog, entry, asset)
+        case _:
+            yield from _more_names(catalog, entry)
+
+
+def _more_names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
+    match entry.definition:
+        case Server() as server:
+            yield from check_server(catalog, entry, server)
         case Round() as rules:
             yield from of_level(catalog, entry, rules.loadgen.layer, ("loadgen", "layer"), "loadgen")
             yield from check_round(catalog, cast("Entry[Round]", entry))
+        case Campaign() as campaign:
+            yield from check_campaign(catalog, entry, campaign)
         case _:
             pass
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.definitions.catalog.round_chain import chain_of, state_after
 from orchestrator.definitions.catalog.round_rules import loadgen_name, scenarios_of
 from orchestrator.definitions.catalog.rounds import (
-    accepts,
     loadgen_layer,
     loadgen_version,
     model_hint,
@@ -51,6 +50,28 @@ def check_round(catalog: Catalog, entry: Entry[Round]) -> Iterator[Problem]:
     yield from _check_names(entry, before)
     yield from _check_models(entry, before, after)
     yield from _check_compliance(catalog, entry, after)
+    yield from _check_checker(catalog, entry)
+
+
+def _check_checker(catalog: Catalog, entry: Entry[Round]) -> Iterator[Problem]:
+    """Whether the side image that a round names has its checker, at the round's commit."""
+    checker = entry.definition.checker
+    program = None if checker is None else checker.program
+    if program is None or program.layer is None:
+        return
+    place = ("checker", "program", "layer")
+    layer = catalog.by_key.get(("layer", program.layer))
+    if layer is None:
+        if ("layer", program.layer) not in catalog.broken:
+            hint = near(program.layer, catalog.names("layer"))
+            yield entry.document.fault("unknown-layer", f"there is no layer `{program.layer}`", place, hint)
+        return
+    what = layer.definition
+    sources = {(each.url, each.ref) for each in what.git} if isinstance(what, Layer) and what.level == "side" else ()
+    if (program.repository, program.commit) not in sources:
+        message = f"layer `{program.layer}` is no side image with {program.repository} at {program.commit[:12]}"
+        hint = "name one with `level: side` that has the checker under `git`, at the commit of `program`"
+        yield entry.document.fault("checker-layer", message, place, hint)
 
 
 def _check_compliance(catalog: Catalog, entry: Entry[Round], after: State) -> Iterator[Problem]:
@@ -80,7 +101,7 @@ def _check_layer(catalog: Catalog, entry: Entry[Round]) -> Iterator[Problem]:
     """Whether the layer that a round names installs a LoadGen that the round accepts."""
     loadgen = entry.definition.loadgen
     version = loadgen_version(catalog, loadgen.layer) if loadgen.layer is not None else None
-    if version is not None and not accepts(catalog.round_rules(entry.definition.name).loadgen, version):
+    if version is not None and not catalog.round_rules(entry.definition.name).loadgen.accepts(version):
         wrong = f"layer `{loadgen.layer}` has LoadGen {version}; {loadgen.first} to {loadgen.last} are accepted"
         place = ("loadgen", "layer")
         yield entry.document.fault("loadgen-round", wrong, place, "name a layer with one of these, or mend the bounds")
@@ -234,7 +255,7 @@ def round_faults(catalog: Catalog, what: Benchmark) -> Iterator[RoundFault]:
         yield RoundFault(slug="loadgen-layer", message=lacking, key="harness", hint=hint)
         return
     version = loadgen_version(catalog, layer)
-    if version is not None and not accepts(rules.loadgen, version):
+    if version is not None and not rules.loadgen.accepts(version):
         message = f"LoadGen {version} does not have the seeds of {rules.name}, which accepts {rules.loadgen.range}"
         hint = f"name another `round`, or a `harness` whose layer (`{layer}` here) has such a LoadGen"
         yield RoundFault(slug="loadgen-round", message=message, key="round", hint=hint)

@@ -13,9 +13,11 @@ from orchestrator.definitions.catalog.round_rules import round_rules
 from orchestrator.definitions.kinds.assets import Asset, Dataset, Model
 from orchestrator.definitions.kinds.base import Definition
 from orchestrator.definitions.kinds.benchmarks import Benchmark
+from orchestrator.definitions.kinds.campaigns import Campaign
 from orchestrator.definitions.kinds.harnesses import Harness
 from orchestrator.definitions.kinds.layers import Layer
 from orchestrator.definitions.kinds.lock import AssetLock, LayerLock
+from orchestrator.definitions.kinds.parts import Parts
 from orchestrator.definitions.kinds.recipes import KINDS
 from orchestrator.definitions.kinds.rounds import Round
 from orchestrator.definitions.kinds.servers import Server
@@ -152,8 +154,14 @@ class Catalog:
     def host_checks(self, name: str) -> Entry[HostChecks]:
         return self._get(HostChecks, name)
 
+    def parts(self) -> tuple[Entry[Parts], ...]:
+        return self._all(Parts)
+
     def round(self, name: str) -> Entry[Round]:
         return self._get(Round, name)
+
+    def campaign(self, name: str) -> Entry[Campaign]:
+        return self._get(Campaign, name)
 
     def round_rules(self, name: str) -> RoundRules:
         """The rules of a round, whole; `UsageError` (`unknown-round`) where there is none."""

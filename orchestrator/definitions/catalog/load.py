@@ -64,6 +64,22 @@ def load_chosen(catalog: Catalog, names: Sequence[str], changes: Sequence[Change
     return varied
 
 
+def load_file(catalog: Catalog, path: Path, kind: str) -> AnyEntry:
+    """The definition in a file that lies in no folder of recipes, checked against ``catalog``.
+
+    Raises `DefinitionError` with every fault of it; `wrong-kind` where it defines something else.
+    """
+    root = Root(path.absolute().parent, f"path:{path}")
+    entry = _read(root, path, set())
+    if entry is None or isinstance(entry, Short) or kind_of(entry) != kind:
+        message = f"{path} defines no {kind}"
+        raise DefinitionError.fault("wrong-kind", message, f"name a file with `kind: {kind}`", Span.at(str(path)))
+    problems = check_entry(catalog, entry)
+    if problems:
+        raise DefinitionError(problems)
+    return entry
+
+
 def index_of(catalog: Catalog) -> list[list[str | int]] | None:
     """Where each definition of a whole catalogue was written, as a form of JSON: kind, name, number of root, path.
 

@@ -8,11 +8,13 @@ from orchestrator.facts.checker_rules import (
     CheckerRules,
     ComplianceFiles,
     Endpoints,
+    EqualIssue,
     Fields,
     Files,
     Inferred,
     Layout,
     Limits,
+    PowerSession,
     Program,
 )
 
@@ -29,6 +31,8 @@ PARTS: dict[str, Callable[..., Any]] = {
     "limits": Limits,
     "fields": Fields,
     "endpoints": Endpoints,
+    "equal_issue": EqualIssue,
+    "power_session": PowerSession,
 }
 """Fields that have fields."""
 

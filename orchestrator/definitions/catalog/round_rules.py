@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from orchestrator.definitions.catalog.round_chain import Chain, chain_of, state_after
 from orchestrator.definitions.catalog.round_checker import checker_rules
-from orchestrator.definitions.kinds.rounds import ModelFields, Round, Scenarios, version_key
+from orchestrator.definitions.kinds.rounds import ModelFields, Round, Scenarios
 from orchestrator.facts.rounds import (
     CATEGORIES,
     INTERACTIVE,
@@ -18,6 +18,7 @@ from orchestrator.facts.rounds import (
     QualityTarget,
     RoundRules,
     ScenarioRules,
+    version_key,
 )
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def _test(test: ComplianceTest, scripts: Compliance) -> ComplianceRules:
         command=tuple(word.replace("{scripts}", scripts.scripts) for word in test.command),
         files=test.files,
         passes=test.passes,
+        fails=test.fails,
     )
 
 

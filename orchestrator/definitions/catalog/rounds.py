@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, cast
 from orchestrator.definitions.catalog.round_chain import chain_of
 from orchestrator.definitions.catalog.round_rules import loadgen_name
 from orchestrator.definitions.kinds.harnesses import Harness
-from orchestrator.definitions.kinds.rounds import Round, version_key
+from orchestrator.definitions.kinds.rounds import Round
 from orchestrator.definitions.locks import normalised
 from orchestrator.definitions.yaml import nearest
 from orchestrator.errors import UsageError
+from orchestrator.facts.rounds import version_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.definitions.catalog.entries import Catalog
     from orchestrator.definitions.kinds.benchmarks import Benchmark
     from orchestrator.definitions.kinds.layers import Layer
-    from orchestrator.facts.rounds import LoadGenRules, ModelRules, RoundRules
+    from orchestrator.facts.rounds import ModelRules, RoundRules
 
 LOADGEN = "mlcommons-loadgen"
 """The distribution that LoadGen comes in."""
@@ -96,11 +97,6 @@ def loadgen_version(catalog: Catalog, layer: str) -> str | None:
                 return version
         at = what.over
     return None
-
-
-def accepts(loadgen: LoadGenRules, version: str) -> bool:
-    """Whether a version of LoadGen is one of a round; of a local build (``6.0.17+ours``) its release counts."""
-    return version_key(loadgen.first) <= version_key(version) <= version_key(loadgen.last)
 
 
 def unknown_to_loadgen(rules: RoundRules, model: ModelRules, version: str | None) -> tuple[str, ...]:

@@ -6,11 +6,11 @@ the one before, whole. `facts.checker_rules` says what the fields mean.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from orchestrator.definitions.kinds.base import Commit, GitUrl, Line, RelativePath, Strict
+from orchestrator.definitions.kinds.base import Commit, GitUrl, Line, Name, RelativePath, Strict
 from orchestrator.definitions.kinds.texts import ValuePattern
 from orchestrator.facts.checker_rules import Answer, Check
 from orchestrator.facts.rounds import RuleScenario
@@ -43,6 +43,10 @@ class CheckerProgram(Strict):
     repository: GitUrl
     commit: Commit
     path: RelativePath
+    layer: Name | None = None
+    """The side image that has it, at that commit."""
+    skips: dict[Check, Annotated[str, StringConstraints(pattern=r"^--[a-z-]+\Z", max_length=80)]] | None = None
+    """Rules that it can be told not to look at, and the option that says so."""
 
 
 class TreeLayout(Strict):
@@ -120,6 +124,26 @@ class InferredResult(Strict):
     run: RuleScenario
 
 
+class PowerSessionRules(Strict):
+    """What the checker accepts of a session of MLCommons' power client."""
+
+    clients: tuple[Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16,64}\Z")], ...] | None = None
+    """Beginnings of the sha256 of the lists of sources (as JSON, sorted) of the clients that it accepts."""
+    ptdaemon: tuple[Label, ...] | None = None
+    """Versions of PTDaemon."""
+    amperes_reset: tuple[Annotated[int, Field(gt=0)], ...] | None = None
+    """Which commands for the range of amperes may be the one that puts it back, from 1."""
+
+
+class EqualIssueRules(Strict):
+    """How the checker sees that samples were issued equally often, of models with `equal_issue`."""
+
+    divisions: tuple[Key, ...] | None = None
+    """Those in which it looks."""
+    conf_files: tuple[FileName, ...] | None = None
+    """Files of the measurements of which one has to set it, in place of LoadGen's log."""
+
+
 class EndpointsResults(Strict):
     """Results of MLCommons' endpoints client instead of LoadGen."""
 
@@ -151,12 +175,25 @@ class Checker(Strict):
     """What the SUT's name has to contain, of a system over a network."""
     columns: tuple[Key, ...] | None = None
     """Of the summary."""
+    summary_form: Literal["script", "package"] | None = None
+    """Whose form the summary has: that of the script, or of the package which took its place in v6.0."""
+    whole_models: bool | None = None
+    """Whether a closed model with a scenario too few or too many shows no result at all."""
+    open_forgives: tuple[Key, ...] | None = None
+    """Rules of accuracy tests that refuse nothing in the open division, once a figure is shown."""
+    offline_divisions: tuple[Key, ...] | None = None
+    """Divisions in which `offline_samples` hold."""
     units: ByScenario | None = None
+    units_by: Literal["folder", "model"] | None = None
+    """Whether a model's own units are looked for by the folder's name, or by the model that it is of."""
     power_units: ByScenario | None = None
+    power_session: PowerSessionRules | None = None
     result_keys: KeyByScenario | None = None
     """The key of LoadGen's detail log that is the result of a scenario; of Interactive without one it is Server's."""
     accuracy_lines: AccuracyLines | None = None
     """By metric, how its line of `accuracy.txt` reads from the beginning; the group is the value."""
+    accuracy_column: Literal["number", "named"] | None = None
+    """How the summary has the accuracy: the last figure alone, which is all that counts then, or each with its name."""
     forgiven_errors: tuple[Label, ...] | None = None
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[InferredResult, ...] | None = None
@@ -166,10 +203,19 @@ class Checker(Strict):
     """Another name of a model → the checker's."""
     guesses: dict[FileName, FileName] | None = None
     """Part of a folder's name → model, the first that fits, where nothing else says which model it is."""
+    equal_issue: EqualIssueRules | None = None
+    token_limits: tuple[RuleScenario, ...] | None = None
+    """Scenarios in which the latencies of tokens are limited; the streams are held to Server's."""
+    limits_by: Literal["shown", "run"] | None = None
+    """Whose limits a test is held to: of the scenario that it is shown as, or that LoadGen ran."""
     tests: dict[Key, ComplianceFolder] | None = None
     endpoints: EndpointsResults | None = None
+    compliance_accuracy: Literal["always", "differs"] | None = None
+    """When TEST01 needs its `accuracy` folder: always, or where the outputs are not equal to the letter."""
     delta_percent: Percent | None = None
     """How far the accuracy of TEST01's outputs may be from the whole, in percent of it."""
+    delta_by: Literal["letter", "metric"] | None = None
+    """Whether a model's `delta_percent` is looked up by the metric, or by its first letter and so never found."""
     delta_percent_high: Percent | None = None
     """The same of the models whose name ends with `99.9`."""
     test05_seeds: dict[Key, int] | None = None

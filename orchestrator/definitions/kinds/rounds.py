@@ -13,8 +13,8 @@ from pydantic import Discriminator, Field, StringConstraints, Tag, model_validat
 
 from orchestrator.definitions.kinds.base import AbsolutePath, Definition, Line, Name, RelativePath, Strict
 from orchestrator.definitions.kinds.checker import ByScenario, Checker, FileName, KeyByScenario, Percent
-from orchestrator.facts.compliance import PLACEHOLDERS
-from orchestrator.facts.rounds import CategoryName, RuleScenario
+from orchestrator.facts.compliance import FAILS, PLACEHOLDERS
+from orchestrator.facts.rounds import CategoryName, RuleScenario, version_key
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z", max_length=64)]
 """A name that MLPerf gave, in its own spelling: `llama3_1-8b`, `ROUGE1`, `TEST06`."""
@@ -194,11 +194,13 @@ class ComplianceTest(Strict):
     command: tuple[Line, ...] = Field(min_length=1)
     """The script and its arguments: `{scripts}` is the folder of `compliance`, `{results}` that of the tests which it
     is compared with (as a submission has them), `{test}` that of the test itself, `{output}` where the script writes,
-    `{dtype}` what an answer consists of."""
+    `{dtype}` what an answer consists of, `{scenario}` the scenario of the test."""
     files: tuple[RelativePath, ...] = Field(min_length=1)
     """What the script leaves below its folder in `{output}`: what a submission needs of this test."""
     passes: dict[RelativePath, Line] = Field(min_length=1)
     """Of these files, the line that each has to have where the test is passed."""
+    fails: tuple[Line, ...] = Field(default=FAILS, min_length=1)
+    """How the lines begin that say why it is not passed."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -253,9 +255,3 @@ class Round(Definition):
     """New models, under the checker's names."""
     changed: dict[Name, ModelFields] = Field(default_factory=dict)
     removed: tuple[Name, ...] = ()
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """The release of a version, for comparing: ``4.1`` comes before ``4.1.7``, and ``6.0.17+ours`` is ``6.0.17``."""
-    release = re.match(r"[0-9]+(?:\.[0-9]+)*", version)
-    return tuple(int(part) for part in release.group().split(".")) if release is not None else ()

@@ -153,10 +153,10 @@ class Archive:
 
 
 @contextmanager
-def opened(path: Path, *, packed: bool = False) -> Iterator[Archive]:
+def opened(path: Path, *, packed: bool = False, most_bytes: int | None = None) -> Iterator[Archive]:
     """The archive at ``path``, looked through: every name, kind and size was checked.
 
-    ``packed`` lets in one that is compressed as a whole.
+    ``packed`` lets in one that is compressed as a whole; ``most_bytes`` is what its files may have together.
 
     Raises:
         StepFailed: `bad-archive` for one that is compressed, cut short or no tar at all;
@@ -176,16 +176,20 @@ def opened(path: Path, *, packed: bool = False) -> Iterator[Archive]:
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, OverflowError) as error:
         raise broken(path, f"it is no {'' if packed else 'plain '}tar file ({error})") from None
     with tar:
-        yield Archive(path=path, tar=tar, members=_members(path, tar))
+        yield Archive(path=path, tar=tar, members=_members(path, tar, most_bytes))
 
 
-def _members(path: Path, tar: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
+def _members(path: Path, tar: tarfile.TarFile, most_bytes: int | None) -> dict[str, tarfile.TarInfo]:
     files: dict[str, tarfile.TarInfo] = {}
     folders: set[str] = set()
+    unpacked = 0
     try:
         for count, member in enumerate(tar):
             if count >= MOST_MEMBERS:
                 raise refused(path, f"it has more than {MOST_MEMBERS} members")
+            unpacked += member.size
+            if most_bytes is not None and unpacked > most_bytes:
+                raise refused(path, f"it would unpack to more than {most_bytes >> 30} GiB")
             name = member.name.removeprefix("./")
             if why := _unfit(name, member):
                 raise refused(path, f"{member.name[:200]!r} {why}")

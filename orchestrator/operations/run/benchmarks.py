@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator.assets.trees import find_tree
 from orchestrator.errors import StepFailed
 from orchestrator.facts.roles import PROBES
-from orchestrator.operations.run.compliance import demand_of, wants_compliance
+from orchestrator.operations.run.compliance import demand_of
 from orchestrator.operations.run.selection import cells, official_test
 from orchestrator.plan.build.content import program_id
 from orchestrator.plan.build.frameworks import benchmark_in
@@ -49,7 +49,7 @@ def planned_for(
     """The workloads of ``plans``, as a request wants its benchmarks, with the compliance tests that it asks for."""
     catalog = context.catalog_for(selection.benchmarks, selection.changes)
     planned = planned_benchmarks(catalog, plans, selection.round, official=request.official)
-    if not wants_compliance(request):
+    if not request.wants_compliance:
         return planned
     demands = [demand_of(catalog, request, one.workload.benchmark) for one in planned]
     return tuple(

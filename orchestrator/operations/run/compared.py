@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from orchestrator.definitions.catalog.judged import changed_rules
 from orchestrator.facts.compliance import MODE, ComparedRun
 from orchestrator.plan.run.compared import compared_files, is_same_test, settings_that_ran
 from orchestrator.results.store import Store
@@ -42,7 +43,8 @@ def with_stored_runs(run: AnyRun) -> AnyRun:
 def stored_runs(run: PlannedRun) -> dict[Key, ComparedRun]:
     """The newest result of before for each test that a compliance test of ``run`` is compared with.
 
-    Only one that counts, of exactly the same image, model, data and settings, whose logs are those that were recorded.
+    Only one that counts, of exactly the same recipe, image, model, data and settings, whose logs are those that were
+    recorded.
     """
     found: dict[Key, ComparedRun] = {}
     entries = Store(run.request.results.absolute()).entries()
@@ -52,10 +54,18 @@ def stored_runs(run: PlannedRun) -> dict[Key, ComparedRun]:
         step = run.step(planned, cell)
         for entry in entries:
             record = entry.record
-            if record is not None and is_same_test(record, step) and _counts(record, entry.folder):
+            if record is None or not _same_rules(record, planned) or not is_same_test(record, step):
+                continue
+            if _counts(record, entry.folder):
                 found[key_of(planned, cell)] = _compared(record, entry.folder, stored=True)
                 break
     return found
+
+
+def _same_rules(record: RunRecord, planned: PlannedBenchmark) -> bool:
+    """Whether a result is of this recipe, with the same of its rules changed by `--set`."""
+    benchmark = planned.benchmark
+    return record.recipe.sha256 == benchmark.sha256 and record.changed_rules == changed_rules(benchmark)
 
 
 def _counts(record: RunRecord, folder: Path) -> bool:

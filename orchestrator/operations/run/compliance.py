@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
-from orchestrator.facts.compliance import MODE
+from orchestrator.facts.compliance import CLOSED, MODE
 from orchestrator.plan.run.cells import asked_scenarios
 from orchestrator.plan.run.compliance import NOTHING, compliance_demand
 
@@ -22,38 +22,21 @@ if TYPE_CHECKING:
     from orchestrator.plan.run.compliance import ComplianceDemand
 
 
-def wants_compliance(request: RunRequest) -> bool:
-    """Whether compliance tests are asked for."""
-    return request.mode == MODE
-
-
-def require_dry_run(request: RunRequest) -> None:
-    """Refuse to run compliance tests: their verification has not been tried on an engine yet, so they are only planned.
-
-    Raises `UsageError`: `compliance-not-possible`.
-    """
-    if wants_compliance(request):
-        raise UsageError(
-            "compliance tests are only planned so far: what verifies them has not been tried yet",
-            hint="`--dry-run` shows the tests, what each is compared with, and their containers",
-            slug="compliance-not-possible",
-        )
-
-
 def demand_of(catalog: Catalog, request: RunRequest, what: Benchmark) -> ComplianceDemand:
     """What the round of a benchmark wants of the scenarios that are asked for; nothing where nobody asked."""
-    if not wants_compliance(request):
+    if not request.wants_compliance:
         return NOTHING
     rules = catalog.round_rules(what.round) if ("round", what.round) in catalog.by_key else None
     scenarios = asked_scenarios(what.scenarios, request.scenarios, what.name)
     harness = catalog.harness(what.harness).definition
-    return compliance_demand(rules, what, harness, scenarios, request.division)
+    return compliance_demand(rules, what, harness, scenarios, request.division or CLOSED)
 
 
 def require_compliance(catalog: Catalog, request: RunRequest, what: Benchmark) -> None:
     """Whether `--mode compliance` can be meant. Raises `UsageError`: `no-compliance-test`, `compliance-not-possible`.
 
-    A test that cannot be made is refused, as a model without one of its tests cannot be submitted.
+    A test that cannot be made is refused where nothing else is asked for, as a model without one of its tests cannot
+    be submitted; with everything else (`--mode all`) it is told.
     """
     if request.mode != MODE:
         return
@@ -61,7 +44,7 @@ def require_compliance(catalog: Catalog, request: RunRequest, what: Benchmark) -
     if demand.impossible:
         raise UsageError(
             "; ".join(demand.impossible),
-            hint="mlorch plans TEST01, TEST04 and TEST05 of benchmarks with its own harness",
+            hint="mlorch makes TEST01, TEST04, TEST05 and TEST06 of benchmarks with its own harness",
             slug="compliance-not-possible",
         )
     if not demand.tests:
@@ -73,9 +56,12 @@ def require_compliance(catalog: Catalog, request: RunRequest, what: Benchmark) -
 
 
 def say_what_is_left_out(request: RunRequest, planned: Sequence[PlannedBenchmark], talk: Talk) -> None:
-    """Of which scenarios the round asks for no compliance test."""
-    for text in (text for one in planned if wants_compliance(request) for text in one.workload.compliance.not_asked):
-        talk.say(text)
+    """Of which scenarios the round asks for no compliance test, and which tests cannot be made with everything else."""
+    for demand in (one.workload.compliance for one in planned if request.wants_compliance):
+        for text in demand.not_asked:
+            talk.say(text)
+        for text in demand.impossible:
+            talk.warn(text)
 
 
 def with_compliance(

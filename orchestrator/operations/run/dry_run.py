@@ -34,16 +34,24 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
 
     Raises `UsageError` and `DefinitionError` as the run itself, for a pull policy that cannot be kept too.
     """
+    if request.sign_key:
+        from orchestrator.operations.signing import record_signing
+
+        record_signing(request.sign_key)  # one that cannot be used is told here too
+    run = planned_run(context, request)
+    if request.find:
+        say_what_is_not_searched(run, context.talk)
+    return tuple(with_stored_runs(run).steps())
+
+
+def planned_run(context: Context, request: RunRequest) -> PlannedRun:
+    """The tests of a request on this host, planned as `dry_run` does; raises as it."""
     from orchestrator.host.facts import host_facts
     from orchestrator.operations.assets.provider import given_folders, planned_folder
     from orchestrator.operations.pull_policy import image_sources
     from orchestrator.operations.run.endpoint import planned_endpoint
     from orchestrator.operations.run.findings import findings
 
-    if request.sign_key:
-        from orchestrator.operations.signing import record_signing
-
-        record_signing(request.sign_key)  # one that cannot be used is told here too
     chosen = context.target(request.target, arch=request.arch)
     selection = selection_of(context, request, chosen)
     image_sources(context, request.pull_policy, context.talk)
@@ -73,15 +81,12 @@ def dry_run(context: Context, request: RunRequest) -> tuple[RunStep, ...]:
             engine = context.engine.facts()
     environment = run_environment(context, request, chosen, host, engine, {}, dry=True)
     check_processors(environment, context.talk)
-    run = PlannedRun(
+    return PlannedRun(
         request=request,
         planned=planned,
         environment=replace(environment, endpoint=planned_endpoint(request)),
         tuned=findings(request, host),
     )
-    if request.find:
-        say_what_is_not_searched(run, context.talk)
-    return tuple(with_stored_runs(run).steps())
 
 
 def dry_run_document(

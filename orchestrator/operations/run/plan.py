@@ -118,7 +118,12 @@ class PlannedRun:
 
     def step(self, planned: PlannedBenchmark, cell: Cell, **changes: object) -> RunStep:
         """One test of ``planned``, with a fresh id; ``changes`` replace fields of its choices."""
-        request, tuned = self.request, self.stored(planned, cell.scenario)
+        planned, choices = self.chosen(planned, cell.scenario, **changes)
+        return step_of(planned, self.environment, cell, choices)
+
+    def chosen(self, planned: PlannedBenchmark, scenario: str, **changes: object) -> tuple[PlannedBenchmark, Choices]:
+        """What a test of a scenario is planned from: the benchmark with its parameters, and what was asked or found."""
+        request, tuned = self.request, self.stored(planned, scenario)
         choices = Choices(
             min_duration_ms=request.min_duration_ms,
             timeout_s=request.timeout_s,
@@ -129,7 +134,7 @@ class PlannedRun:
         )
         parameters = changes.pop("parameters", {} if tuned is None else tuned.parameters)
         planned = with_parameters(planned, parameters)  # type: ignore[arg-type]
-        return step_of(planned, self.environment, cell, replace(choices, **changes))  # type: ignore[arg-type]
+        return planned, replace(choices, **changes)  # type: ignore[arg-type]
 
     def stored(self, planned: PlannedBenchmark, scenario: str) -> Tuned | None:
         """What `--find` or `tune` stored for a scenario, with exactly this image and these devices."""

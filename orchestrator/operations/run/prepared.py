@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.operations.run.benchmarks import planned_for, with_assets, with_scoring, with_server_images
 from orchestrator.operations.run.compared import with_stored_runs
-from orchestrator.operations.run.compliance import require_dry_run, say_what_is_left_out, with_compliance
+from orchestrator.operations.run.compliance import say_what_is_left_out, with_compliance
 from orchestrator.operations.run.plan import PlannedRun, run_environment, say_what_is_not_searched, step_of
 from orchestrator.operations.run.power import with_power
 from orchestrator.operations.run.processors import check_processors
@@ -85,7 +85,6 @@ def prepare(
     from orchestrator.host.facts import host_facts
     from orchestrator.operations.run.findings import findings
 
-    require_dry_run(request)
     require_results_folder(request.results)
     answers = context.engine_answers  # asked here at the latest; while the engine answers this thread plans
     chosen = context.target(request.target, arch=request.arch)

@@ -73,6 +73,7 @@ def record_context(planned: PlannedBenchmark, image: ImageFacts | None) -> Recor
         other_goals=goals[1:],
         title=what.title,
         stands_for=what.stands_for,
+        official=what.official,
         round=what.round,
         note=what.note,
         changed_rules=changed,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.definitions.yaml import nearest
 from orchestrator.errors import UsageError
-from orchestrator.facts.compliance import DIVISIONS
+from orchestrator.facts.compliance import ASKING, DIVISIONS
 from orchestrator.facts.compliance import MODE as COMPLIANCE
 from orchestrator.facts.processors import cpu_list
 from orchestrator.facts.runs import LONGEST_S
@@ -54,7 +54,7 @@ class RunRequest:
     scenarios: tuple[str, ...] = option("--scenario", ())
     mode: str = option("--mode", "all")
     round: str = option("--round", "")
-    division: str = option("--division", "closed")
+    division: str = option("--division", "")
     """Of a submission: `closed` and `network` ask for compliance tests, `open` does not."""
     duration: str | None = option("--duration", None)
     timeout: str | None = option("--timeout", None)
@@ -116,6 +116,14 @@ class RunRequest:
         return found
 
     @property
+    def wants_compliance(self) -> bool:
+        """Whether compliance tests are asked for: by the mode, or with everything else by the division that is named.
+
+        Nobody who names none gets them: a workload that only stands for a model cannot stand in the closed division.
+        """
+        return self.mode == COMPLIANCE or (self.mode == "all" and self.division in ASKING)
+
+    @property
     def role_names(self) -> frozenset[str]:
         """The roles that were named."""
         return frozenset(name.strip() for name in self.roles.split(",") if name.strip())
@@ -144,25 +152,36 @@ def checked(request: RunRequest) -> RunRequest:
         target=None if request.target == AUTO else request.target,
         scenarios=tuple(_scenario(name) for name in request.scenarios),
         mode=known_name("mode", request.mode, MODES),
-        division=known_name("division", request.division, DIVISIONS),
+        division=known_name("division", request.division, DIVISIONS) if request.division else "",
         devices=request.devices.strip(),
         cpus=cpu_list(parse_cpus(request.cpus)),
     )
-    if request.target_qps is not None and not _is_rate(request.target_qps):
-        raise _no_rate(request.target_qps)
+    if request.target_qps is not None:
+        require_rate(request.target_qps)
     if request.find and request.target_qps is not None:
         raise UsageError("--find and --target-qps exclude each other", hint="give one of them")
     check_endpoint(request)
     check_power(request)
     parse(request.devices)
     _ = request.min_duration_ms, request.timeout_s  # refuse what is no time
-    if request.find and request.mode in {"accuracy", COMPLIANCE}:
+    if request.find and request.mode == "accuracy":
         hint = "leave --mode out"
         raise UsageError(f"--find measures performance, and --mode says {request.mode} only", hint=hint)
-    if request.endpoint and request.mode == COMPLIANCE:
-        hint = "compliance tests are made of models that mlorch runs itself"
-        raise UsageError("--mode compliance cannot be had of an endpoint", hint=hint, slug="compliance-not-possible")
+    _check_compliance(request)
     return request
+
+
+def _check_compliance(request: RunRequest) -> None:
+    """Whether what is asked for can be had with compliance tests. Raises `UsageError`."""
+    if not request.wants_compliance:
+        return
+    asked = "--mode compliance" if request.mode == COMPLIANCE else f"compliance tests (--division {request.division})"
+    if request.endpoint:
+        hint = "compliance tests are made of models that mlorch runs itself"
+        raise UsageError(f"{asked} cannot be had of an endpoint", hint=hint, slug="compliance-not-possible")
+    if request.find:
+        hint = "search first, and run once more without --find: the rate that was found is kept for this system"
+        raise UsageError(f"--find and {asked} exclude each other", hint=hint)
 
 
 def rate_of(text: str) -> float:
@@ -179,9 +198,10 @@ def _no_rate(given: object, meant: float | None = None) -> UsageError:
     return UsageError(f"--target-qps {given} is no rate", hint=hint, slug="target-qps")
 
 
-def _is_rate(given: object) -> bool:
-    """Whether a rate can be driven; the API's callers may give anything."""
-    return isinstance(given, int | float) and not isinstance(given, bool) and 0 < given < 1e9
+def require_rate(given: object) -> None:
+    """Whether a rate can be driven; the API's callers may give anything. Raises `UsageError` [target-qps]."""
+    if not isinstance(given, int | float) or isinstance(given, bool) or not 0 < given < 1e9:
+        raise _no_rate(given)
 
 
 def _scenario(word: str) -> str:

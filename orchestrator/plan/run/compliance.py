@@ -78,8 +78,6 @@ def _why_not(rules: RoundRules, test: str, benchmark: Benchmark, harness: Harnes
             f"{test} of {benchmark.name} cannot be made yet: harness `{harness.name}` is a program of its own, "
             "which mlorch cannot give an audit.config"
         )
-    if benchmark.roles:
-        return f"{test} of {benchmark.name} cannot be made yet: its model is served, and its client has no audit.config"
     return ""
 
 
@@ -93,4 +91,5 @@ def _test(rules: RoundRules, model: ModelRules, name: str) -> ComplianceTest:
         command=how.command,
         files=how.files,
         passes=how.passes,
+        fails=how.fails,
     )

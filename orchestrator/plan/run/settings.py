@@ -43,6 +43,8 @@ PRECISION = "precision"
 """Beside them where one was found (`mlorch tune`)."""
 PROCESSES = "processes"
 """Beside them where the harness is a client of servers."""
+EXECUTION = frozenset((*_EXECUTION, PRECISION, PROCESSES))
+"""What the model runs with; all other settings are of LoadGen's test."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ def settings_of(
 ) -> tuple[dict[str, object], dict[str, str]]:
     """The harness's document, and the provenance of each of its free settings by dotted name."""
     benchmark = workload.benchmark
-    values, sources = _resolve(workload, cell, choices, len(cpus))
+    values, sources = resolved(workload, cell, choices, len(cpus))
     document: dict[str, object] = {
         "version": SETTINGS_VERSION,
         "run_id": identifier,
@@ -114,7 +116,8 @@ def settings_of(
     return document, provenance
 
 
-def _resolve(workload: Workload, cell: Cell, choices: Choices, cpus: int) -> tuple[dict[str, object], dict[str, str]]:
+def resolved(workload: Workload, cell: Cell, choices: Choices, cpus: int) -> tuple[dict[str, object], dict[str, str]]:
+    """The settings of a test that somebody said, and who did, by their names; ``cpus`` is how many its harness has."""
     values: dict[str, object] = {}
     sources: dict[str, str] = {}
 

@@ -14,7 +14,7 @@ from orchestrator.plan.run.devices import Devices
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orchestrator.facts.compliance import ComparedRun, ComplianceTest
+    from orchestrator.facts.compliance import ComparedRun
     from orchestrator.facts.containers import ContainerSpec
     from orchestrator.plan.run.cells import Cell
     from orchestrator.plan.run.workload import RunEnvironment, Workload
@@ -68,7 +68,7 @@ def _container(
     return replace(
         spec,
         name=f"{spec.name}-{FOLDER}",
-        command=_command(cell.test, workload.benchmark.task),
+        command=_command(cell, workload.benchmark.task),
         mounts=tuple(mounts),
         capabilities=(),
         ulimits={},
@@ -76,16 +76,18 @@ def _container(
     )
 
 
-def _command(test: ComplianceTest, task: str) -> tuple[str, ...]:
+def _command(cell: Cell, task: str) -> tuple[str, ...]:
+    assert cell.test is not None  # as above
     known = TASKS.get(task)
     values = {
         "results": COMPARED,
         "test": TEST,
         "output": OUTPUT,
         "dtype": BYTES if known is None else known.answer,
+        "scenario": cell.scenario,
     }
     words = []
-    for word in test.command:
+    for word in cell.test.command:
         for name, value in values.items():
             word = word.replace(f"{{{name}}}", value)  # noqa: PLW2901
         words.append(word)

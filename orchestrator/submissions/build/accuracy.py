@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from orchestrator.facts.measured import Accuracy
     from orchestrator.facts.rounds import QualityTarget
 
-KEPT = 4096
-"""Bytes at either end of an accuracy log that stay in the tree."""
-CUT = b"\n\n...\n\n"
-"""What stands in place of the rest."""
-
 
 class Form(NamedTuple):
     """How a metric of MLPerf is printed: ``{}`` is its number, ``{rest}`` what it lacks of 100.

@@ -6,25 +6,62 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from orchestrator.facts.compliance import CLOSED
+from orchestrator.facts.compliance import MODE as COMPLIANCE
+from orchestrator.submissions.build.closed import asked_tests, is_official, tests_of
 from orchestrator.submissions.build.judge import ENDPOINT, NO_MODEL, NOT_WHOLE, Judgement, Refusal, judge
+from orchestrator.submissions.build.readme import option_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from orchestrator.facts.record import RunRecord
     from orchestrator.facts.rounds import RoundRules
     from orchestrator.submissions.build.evidence import Evidence, SystemKey
 
+    Judged = tuple[Evidence, Judgement]
+    """A run, and what was said of it."""
+
 MODES = ("performance", "accuracy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TreeRequest:
+    """Whose tree of which division it is.
+
+    ``official`` are benchmarks whose model is MLPerf's own, ``system`` names the only system. ``short`` takes tests
+    that are shorter than the round asks for.
+    """
+
+    division: str
+    submitter: str
+    system: str = ""
+    official: Collection[str] = ()
+    short: bool = False
+
+    @property
+    def closed(self) -> bool:
+        return self.division == CLOSED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """A result: a performance test and an accuracy test of the same image, model and data, and what to tell of it."""
+    """A result: a performance test and an accuracy test of the same image, model and data, and what to tell of it.
+
+    ``tests`` are the compliance tests that were compared with them, where the division asks for any; ``official`` says
+    that model and data are MLPerf's own.
+    """
 
     performance: Evidence
     accuracy: Evidence
     remarks: tuple[str, ...] = ()
+    tests: tuple[Evidence, ...] = ()
+    official: bool = False
+
+    @property
+    def runs(self) -> tuple[Evidence, ...]:
+        """All that it is made of."""
+        return (self.performance, self.accuracy, *self.tests)
 
     @property
     def record(self) -> RunRecord:
@@ -71,6 +108,12 @@ class _Wanted(NamedTuple):
         )
 
 
+def lack_of(record: RunRecord, scenarios: Sequence[str], why: str, rules: RoundRules) -> Lack:
+    """What lacks beside the test of a record: other ``scenarios`` of its benchmark."""
+    others = [_Wanted(replace(record, scenario=name), "all", (why,), option_words(record)) for name in scenarios]
+    return others[0].lack(others[1:], rules)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """What is taken, what lacks, and how many other runs there are of the tests that are taken."""
@@ -83,49 +126,82 @@ class Choice:
 def choose(
     found: Iterable[Evidence],
     rules: RoundRules,
+    request: TreeRequest,
     *,
-    short: bool = False,
     changed: Mapping[str, str] = MappingProxyType({}),
 ) -> Choice:
     """The results of a tree from runs, newest first; one that was disturbed only where no quiet one is there.
 
     ``changed`` are runs whose files are not those of their records, with what is wrong.
     """
-    groups: dict[tuple[SystemKey, str, str, str], list[tuple[Evidence, Judgement]]] = {}
+    groups: dict[tuple[SystemKey, str, str, str], list[Judged]] = {}
     for one in found:
         key = (one.system, one.record.benchmark, one.record.stands_for, one.record.scenario)
-        judged = judge(one, rules, short=short)
+        judged = judge(one, rules, short=request.short, closed=request.closed)
         if one.record.run_id in changed:
             refusal = Refusal(id=NOT_WHOLE, why=f"it does not verify: {changed[one.record.run_id]}")
             judged = replace(judged, refusals=(*judged.refusals, refusal))
         groups.setdefault(key, []).append((one, judged))
     pairs, wanted, others = [], [], 0
     for group in groups.values():
-        pair = _pair(group)
-        if pair is not None:
-            pairs.append(pair)
-            others += len(group) - len(MODES)
+        made = _result(group, rules, request)
+        if isinstance(made, Pair):
+            pairs.append(made)
+            others += len(group) - len(made.runs)
         else:
-            wanted += _wanted(group)
+            wanted += made
     return Choice(pairs=tuple(pairs), lacks=_together(wanted, rules), others=others)
 
 
-def _pair(group: Sequence[tuple[Evidence, Judgement]]) -> Pair | None:
-    """The newest performance test that has an accuracy test of the same image, model and data."""
-    usable: dict[str, list[tuple[Evidence, Judgement]]] = {mode: [] for mode in MODES}
+def _result(group: Sequence[Judged], rules: RoundRules, request: TreeRequest) -> Pair | list[_Wanted]:
+    """The result of a group, or what it lacks."""
+    record = group[0][0].record
+    if request.closed and not any(is_official(one.record, request.official) for one, _ in group):
+        return [_only_like(record)]
+    asked = asked_tests(rules, record.stands_for, request.division)
+    usable = [one for one, judged in group if one.record.mode == COMPLIANCE and not judged.refusals]
+    best: Pair | None = None
+    for pair in _pairs(group):
+        tests = tests_of(usable, pair.runs, asked)
+        if len(tests) == len(asked):
+            return replace(pair, tests=tests, official=is_official(pair.record, request.official))
+        best = best or pair
+    return _wanted(group) if best is None else [_untested(best, group, asked)]
+
+
+def _pairs(group: Sequence[Judged]) -> Iterator[Pair]:
+    """Each performance test with the newest accuracy test of the same image, model and data; the best first."""
+    usable: dict[str, list[Judged]] = {mode: [] for mode in MODES}
     for one, judged in group:
-        if not judged.refusals:
+        if not judged.refusals and one.record.mode in usable:
             usable[one.record.mode].append((one, judged))
     quiet = sorted(usable["performance"], key=lambda each: bool(each[0].summary.disturbed))
     for performance, judged in quiet:
         for accuracy, also in usable["accuracy"]:
             if accuracy.what == performance.what:
                 remarks = tuple(dict.fromkeys((*judged.remarks, *also.remarks)))
-                return Pair(performance=performance, accuracy=accuracy, remarks=remarks)
-    return None
+                yield Pair(performance=performance, accuracy=accuracy, remarks=remarks)
 
 
-def _wanted(group: Sequence[tuple[Evidence, Judgement]]) -> list[_Wanted]:
+def _only_like(record: RunRecord) -> _Wanted:
+    """Of a workload that is not MLPerf's model and data."""
+    model = record.stands_for or "no model"
+    why = f"it only stands for {model}, and the closed division takes MLPerf's own model and data: --division open"
+    return _Wanted(record, "all", (why,), helpless=True)
+
+
+def _untested(pair: Pair, group: Sequence[Judged], asked: Sequence[str]) -> _Wanted:
+    """Of a result without the compliance tests that it has to have: which, and what became of those that were made."""
+    why = []
+    for name in asked:
+        made = [each for each in group if each[0].record.compliance and each[0].record.test_name == name]
+        refused = [refusal.why for refusal in made[0][1].refusals] if made else []
+        compared = "it was compared with other runs than those that are taken" if made else "it was not made"
+        why.append(f"{name}: {'; '.join(refused) or compared}")
+    return _Wanted(pair.record, COMPLIANCE, tuple(why), options=option_words(pair.record))
+
+
+def _wanted(group: Sequence[Judged]) -> list[_Wanted]:
     """Of each mode that lacks, the newest test that was refused, or that there is none."""
     usable = {one.record.mode for one, judged in group if not judged.refusals}
     record = group[0][0].record
@@ -135,7 +211,7 @@ def _wanted(group: Sequence[tuple[Evidence, Judgement]]) -> list[_Wanted]:
         nothing = _Wanted(record, mode, (f"there is no {mode} test",))
         found.append(nothing if newest is None else _refused(*newest))
     if not found:  # there are both
-        why = "its performance and its accuracy are of different images, models or data"
+        why = "its performance and its accuracy are of different images, rules, models or data"
         found.append(_Wanted(record, "all", (why,)))
     helpless = [one for one in found if one.helpless]
     return helpless[:1] or found

@@ -75,12 +75,13 @@ class Evidence:
 
     @property
     def what(self) -> tuple[object, ...]:
-        """What was measured: performance and accuracy of one result are of the same image, model and data."""
+        """What was measured: performance and accuracy of one result are of the same image, rules, model and data."""
         record = self.record
         model, dataset = record.model, record.dataset
         return (
             record.image.digest or record.image.image_id,
             record.recipe.sha256,
+            record.changed_rules,
             None if model is None else tuple(sorted(model.files.items())),
             None if dataset is None else tuple(sorted(dataset.files.items())),
         )

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.compliance import MODE as COMPLIANCE
 from orchestrator.facts.measured import GOOD_VERDICTS
 from orchestrator.facts.power import PERFORMANCE, POWER, RANGING, TESTING
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.results.loadgen import ACCURACY, DETAIL, SUMMARY
 from orchestrator.submissions.build.accuracy import missing_metrics
+from orchestrator.submissions.build.closed import closed_faults
 from orchestrator.submissions.build.layout import FOLDER_NAME
+from orchestrator.submissions.figures import NS_IN_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +22,10 @@ if TYPE_CHECKING:
     from orchestrator.facts.rounds import ModelRules, RoundRules
     from orchestrator.submissions.build.evidence import Evidence
 
-LOGS = {"performance": (SUMMARY, DETAIL), "accuracy": (SUMMARY, DETAIL, ACCURACY)}
-"""What a test of each mode puts into a tree."""
-OTHER_ROUND, NO_MODEL, SHORT, NOT_VALID, NOT_WHOLE, ENDPOINT, SIMULATED = (
-    "other-round", "no-model", "short", "not-valid", "not-whole", "endpoint", "simulated-power",
+LOGS = {"performance": (SUMMARY, DETAIL), "accuracy": (SUMMARY, DETAIL, ACCURACY), COMPLIANCE: (SUMMARY, DETAIL)}
+"""The logs of LoadGen that a test of each mode must have."""
+OTHER_ROUND, NO_MODEL, SHORT, NOT_VALID, NOT_WHOLE, ENDPOINT, NOT_CLOSED, SIMULATED = (
+    "other-round", "no-model", "short", "not-valid", "not-whole", "endpoint", "not-closed", "simulated-power",
 )  # fmt: skip
 
 
@@ -43,18 +46,27 @@ class Judgement:
     remarks: tuple[str, ...] = ()
 
 
-def judge(found: Evidence, rules: RoundRules, *, short: bool = False) -> Judgement:
-    """A run against the rules of the open division of a round; ``short`` takes tests that are too short, and tells."""
+def judge(found: Evidence, rules: RoundRules, *, short: bool = False, closed: bool = False) -> Judgement:
+    """A run against the rules of a division of a round; ``short`` takes tests that are too short, and tells.
+
+    What the open division takes and tells because the checker refuses it, the closed one does not take.
+    """
     model = rules.models.get(found.record.stands_for)
     refusals = [*_general(found, rules, model), *_verdict(found)]
     remarks = [*_remarks(found), *_of_power(found.record, rules)]
-    if model is not None and found.loadgen is not None:
+    if model is not None and closed:
+        refusals += [Refusal(id=NOT_CLOSED, why=why) for why in closed_faults(found, rules, model)]
+    if model is not None and found.loadgen is not None and found.record.mode != COMPLIANCE:
         too_short = tuple(_too_short(found, rules.name, model))
         if short:
             remarks += [one.why for one in too_short]
         else:
             refusals += too_short
-        remarks += _complaints(found, rules.name, model)
+        for refused, why in _complaints(found, rules, model, closed=closed):
+            if refused and closed:
+                refusals.append(Refusal(id=NOT_CLOSED, why=why))
+            else:
+                remarks.append(why)
     return Judgement(refusals=tuple(refusals), remarks=tuple(remarks))
 
 
@@ -161,40 +173,68 @@ def _of_power(record: RunRecord, rules: RoundRules) -> Iterator[str]:
         yield f"its power is in the tree; {documents} are yours to write, into the system's folder above this one"
 
 
-def _complaints(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
-    """What the checker of the round says of a workload that is not the model which it stands for."""
+def _complaints(found: Evidence, rules: RoundRules, model: ModelRules, *, closed: bool) -> Iterator[tuple[bool, str]]:
+    """What the round's checker says of a workload that is not the model which it stands for, and whether it refuses."""
     if found.record.mode == "performance":
-        yield from _loaded(found, round_name, model)
+        yield from _loaded(found, rules.name, model)
+        yield from ((True, f"{why}: the checker refuses it") for why in _too_slow(found, rules.name, model))
     else:
-        yield from _data_and_metric(found, round_name, model)
+        yield from _data_and_metric(found, rules, model, closed=closed)
 
 
-def category_remark(model: ModelRules, system_type: str) -> str:
-    """What to tell of a model that no system of a type shows; empty where one does."""
+def category_remark(model: ModelRules, system_type: str, scenario: str = "") -> str:
+    """What to tell of a model that no system of a type shows, or not in a ``scenario``; empty where one does."""
     category = "datacenter-edge" if "," in system_type else system_type
-    if category not in model.scenarios or model.scenarios[category].all:
+    shown = model.scenarios[category].all if category in model.scenarios else ()
+    if shown and scenario and scenario not in shown:
+        return f"no system of {system_type} shows {scenario} of {model.name}: the checker refuses it"
+    if shown or category not in model.scenarios:
         return ""
     others = ", ".join(model.categories) or "no category"
     return f"{model.name} is of {others}, and the system is {system_type}: the checker refuses it"
 
 
-def _loaded(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
+def _loaded(found: Evidence, round_name: str, model: ModelRules) -> Iterator[tuple[bool, str]]:
     loaded = found.loadgen.effective.get("performance_sample_count") if found.loadgen else None
     if isinstance(loaded, int) and loaded < model.performance_samples:
-        yield (
-            f"LoadGen kept {loaded:,} samples loaded, and {round_name} asks for {model.performance_samples:,} of "
-            f"{model.name}: the checker refuses it"
-        )
+        asked = f"{round_name} asks for {model.performance_samples:,} of {model.name}"
+        yield True, f"LoadGen kept {loaded:,} samples loaded, and {asked}: the checker refuses it"
 
 
-def _data_and_metric(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
+def _too_slow(found: Evidence, round_name: str, model: ModelRules) -> Iterator[str]:
+    """Limits on latency that are the workload's own, and longer than those of the model."""
+    limit, result = model.limits.get(found.record.scenario), found.loadgen
+    if limit is None or result is None:
+        return
+    held = result.effective.get("target_latency_ns")
+    if (
+        not result.token_latency_ns
+        and limit.latency_ms
+        and isinstance(held, int)
+        and held > limit.latency_ms * NS_IN_MS
+    ):
+        asked = f"{round_name} asks for {limit.latency_ms:g} of {model.name}"
+        yield f"LoadGen's limit on latency was {held / NS_IN_MS:g} ms, and {asked}"
+    for name, most in (("ttft", limit.ttft_ms), ("tpot", limit.tpot_ms)):
+        value = result.token_latency_ns.get(name, {}).get("p99")
+        if most is not None and value is not None and value >= most * NS_IN_MS:
+            yield f"its {name} (p99) is {value / NS_IN_MS:,.1f} ms, and {round_name} asks for {most:g} of {model.name}"
+
+
+def _data_and_metric(
+    found: Evidence, rules: RoundRules, model: ModelRules, *, closed: bool
+) -> Iterator[tuple[bool, str]]:
     total = found.loadgen.total_samples if found.loadgen else None
     wanted = model.accuracy_samples_in.get(found.record.scenario, model.accuracy_samples or model.dataset_samples)
     if total is not None and wanted is not None and total != wanted:
-        yield f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {round_name}: its checker objects"
+        looked_at = closed or "accuracy-samples" not in rules.checker.open_forgives
+        refused = looked_at and rules.checker.answer("accuracy-samples") == "refuse"
+        why = f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {rules.name}: its checker"
+        yield refused, f"{why} {'refuses it' if refused else 'objects'}"
     lacking = missing_metrics(model.accuracy_of(found.record.scenario), found.summary.accuracies)
     if lacking:
+        names = ", ".join(lacking)
         yield (
-            f"its accuracy is no {', '.join(lacking)}, by which {model.name} is judged: the checker finds none, and "
-            "refuses it"
+            True,
+            f"its accuracy is no {names}, by which {model.name} is judged: the checker finds none, and refuses it",
         )

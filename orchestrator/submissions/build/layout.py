@@ -60,13 +60,18 @@ class Layout:
         name = f"{begin}_{IMPLEMENTATION}_{place.scenario}{end}" if free else begin
         return f"{self.description_of(place)}/{name}"
 
+    def compliance_of(self, place: Place) -> str:
+        """The folder of a result's compliance tests, each in one of its name."""
+        return self._at(self.rules.compliance, place)
+
     def code_of(self, model: str) -> str:
         """The folder that says what ran."""
         return f"{_of_submitter(before(self.rules.code, 'model'))}/{model}/{IMPLEMENTATION}"
 
-    def units_of(self, place: Place) -> tuple[str, ...]:
+    def units_of(self, place: Place, *, with_tests: bool) -> tuple[str, ...]:
         """The folders that are a result's own; the last one makes it count."""
-        return tuple(dict.fromkeys((self.description_of(place), self.results_of(place))))
+        tests = (self.compliance_of(place),) if with_tests else ()
+        return tuple(dict.fromkeys((self.description_of(place), *tests, self.results_of(place))))
 
     def _at(self, template: str, place: Place) -> str:
         return _of_submitter(filled(template, system=place.system, model=place.model, scenario=place.scenario))

@@ -18,15 +18,15 @@ _NS_PER_MS = 1_000_000
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 
 
-def measurements_document(pair: Pair, overlay: Mapping[str, str], *, official: bool) -> dict[str, object]:
-    """The JSON of a result's measurements; ``official``: its model is MLPerf's. What nobody has said is empty.
+def measurements_document(pair: Pair, overlay: Mapping[str, str]) -> dict[str, object]:
+    """The JSON of a result's measurements. What nobody has said is empty.
 
     Beyond MLPerf's fields it says what was really measured, as a workload that only stands for a model is another one.
     """
     found, record, model = pair.performance, pair.record, pair.record.model
     document: dict[str, object] = {
         "input_data_types": _input_types(found),
-        "retraining": "no" if official else _retraining(found),
+        "retraining": "no" if pair.official else _retraining(found),
         "starting_weights_filename": _weights(found),
         "weight_data_types": _weight_types(found),
         "weight_transformations": _transformations(found),
@@ -38,7 +38,7 @@ def measurements_document(pair: Pair, overlay: Mapping[str, str], *, official: b
         "model": "" if model is None else model.title or model.name,
         "dataset": "" if record.dataset is None else record.dataset.title or record.dataset.name,
         "note": record.note,
-        "runs": [record.run_id, pair.accuracy.record.run_id],
+        "runs": [one.record.run_id for one in pair.runs],
         "image_digest": record.image.digest or record.image.image_id,
     }
     return document

@@ -6,10 +6,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestrator.facts.compliance import FOLDER
 from orchestrator.facts.power import PERFORMANCE
 from orchestrator.results.loadgen import ACCURACY
 from orchestrator.submissions.build.accuracy import accuracy_text
-from orchestrator.submissions.build.choose import Lack
+from orchestrator.submissions.build.choose import Lack, lack_of
+from orchestrator.submissions.build.closed import missing_scenarios
 from orchestrator.submissions.build.judge import LOGS, category_remark, session_files
 from orchestrator.submissions.build.layout import CALIBRATION, Layout, Place
 from orchestrator.submissions.build.measurements import measurements_document, user_conf_text
@@ -18,13 +20,13 @@ from orchestrator.submissions.build.readme import code_readme, result_readme
 from orchestrator.submissions.build.system import default_name, longer_name, system_document, system_title, unsaid
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from orchestrator.definitions.kinds.submissions import SubmissionOverlay
     from orchestrator.facts.record import FileHash
     from orchestrator.facts.rounds import RoundRules
-    from orchestrator.submissions.build.choose import Choice, Pair
+    from orchestrator.submissions.build.choose import Choice, Pair, TreeRequest
     from orchestrator.submissions.build.evidence import Evidence, SystemKey
 
 
@@ -79,16 +81,6 @@ class TreePlan:
         return f"{self.division}/{self.submitter}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreeRequest:
-    """Whose tree it is; ``official`` are benchmarks whose model is MLPerf's own, ``system`` names the only system."""
-
-    division: str
-    submitter: str
-    system: str = ""
-    official: Collection[str] = ()
-
-
 def plan_tree(choice: Choice, rules: RoundRules, overlay: SubmissionOverlay, request: TreeRequest) -> TreePlan:
     """The whole tree. A workload that is not MLPerf's model keeps its own name; the mapping says what it stands for."""
     layout, fields = Layout(rules.checker.layout), rules.checker.fields
@@ -104,11 +96,10 @@ def plan_tree(choice: Choice, rules: RoundRules, overlay: SubmissionOverlay, req
             _add_unsaid(unknown, "systems", place.system, unsaid(document, fields.system_filled))
         texts.setdefault(f"{layout.code_of(place.model)}/README.md", code_readme(place.model, pair.performance))
         benchmark = pair.record.benchmark
-        measurements = measurements_document(
-            pair, overlay.measurement_fields(benchmark), official=benchmark in request.official
-        )
+        measurements = measurements_document(pair, overlay.measurement_fields(benchmark))
         _add_unsaid(unknown, "measurements", benchmark, unsaid(measurements, fields.measurements))
-        remark = category_remark(rules.models[pair.record.stands_for], str(systems[path]["system_type"]))
+        model, scenario = rules.models[pair.record.stands_for], place.scenario if request.closed else ""
+        remark = category_remark(model, str(systems[path]["system_type"]), scenario)
         results.append(_result(pair, place, rules, layout, measurements, remark))
     return TreePlan(
         division=request.division,
@@ -117,7 +108,7 @@ def plan_tree(choice: Choice, rules: RoundRules, overlay: SubmissionOverlay, req
         systems=systems,
         texts=texts if results else {},
         mapping=mapping,
-        lacks=(*choice.lacks, *lacks),
+        lacks=(*choice.lacks, *lacks, *(_missing(places, systems, rules, layout) if request.closed else ())),
         others=choice.others,
         unknown=unknown,
     )
@@ -131,16 +122,31 @@ def _places(pairs: Sequence[Pair], request: TreeRequest) -> tuple[dict[Place, Pa
     lacks = []
     for pair in pairs:
         record = pair.record
-        official = record.benchmark in request.official
-        model = record.stands_for if official else record.benchmark
+        model = record.stands_for if pair.official else record.benchmark
         place = Place(system=names[pair.performance.system], model=model, scenario=record.scenario)
-        if place in places or (not official and mapping.get(model, record.stands_for) != record.stands_for):
+        if place in places or (not pair.official and mapping.get(model, record.stands_for) != record.stands_for):
             why = (f"another result has its place, {place.path}: name the RUNs, and build each into a tree of its own",)
             lacks.append(Lack(benchmark=record.benchmark, scenarios=(record.scenario,), why=why, runs=(record.run_id,)))
             continue
         places[place] = pair
-        mapping |= {} if official else {model: record.stands_for}
+        mapping |= {} if pair.official else {model: record.stands_for}
     return places, mapping, tuple(lacks)
+
+
+def _missing(
+    places: Mapping[Place, Pair], systems: Mapping[str, Mapping[str, object]], rules: RoundRules, layout: Layout
+) -> Iterator[Lack]:
+    """Scenarios without which the closed division takes none of a model's results."""
+    shown: dict[tuple[str, str], list[str]] = {}
+    records = {}
+    for place, pair in places.items():
+        key = place.system, place.model
+        shown.setdefault(key, []).append(place.scenario)
+        records[key] = pair.record
+    types = {place.system: str(systems[layout.system_of(place.system)].get("system_type")) for place in places}
+    for system, model, scenarios in missing_scenarios(shown, types, rules):
+        why = f"{rules.name} asks for them of {model} on a system of {types[system]}: the checker refuses the others"
+        yield lack_of(records[system, model], scenarios, why, rules)
 
 
 def _add_unsaid(
@@ -165,12 +171,12 @@ def _result(
     pair: Pair, place: Place, rules: RoundRules, layout: Layout, measurements: Mapping[str, object], remark: str
 ) -> ResultPlan:
     described, logs = layout.description_of(place), layout.results_of(place)
-    accuracy = pair.accuracy
-    targets = rules.models[pair.record.stands_for].accuracy_of(place.scenario)
+    accuracy, record = pair.accuracy, pair.record
+    targets = rules.models[record.stands_for].accuracy_of(place.scenario)
     whole = accuracy.record.files[ACCURACY]
     remarks = tuple(filter(None, (*pair.remarks, remark)))
     texts = {
-        f"{described}/README.md": result_readme(pair.performance, accuracy, remarks),
+        f"{described}/README.md": result_readme(pair, remarks),
         f"{described}/user.conf": user_conf_text(pair.performance),
         layout.measurements_of(place): json_text(measurements),
         f"{logs}/accuracy/accuracy.txt": accuracy_text(targets, accuracy.summary.accuracies, whole.sha256),
@@ -181,12 +187,29 @@ def _result(
         for name in session_files(pair.record, rules)
     }
     copies |= {f"{logs}/accuracy/{name}": _copy(accuracy, name) for name in LOGS["accuracy"]}
-    units = layout.units_of(place)
+    for test in pair.tests:
+        more_texts, more_copies = _test_files(test, f"{layout.compliance_of(place)}/{test.record.test_name}", rules)
+        texts |= more_texts
+        copies |= more_copies
+    units = layout.units_of(place, with_tests=bool(pair.tests))
     return ResultPlan(place=place, pair=pair, units=units, remarks=remarks, texts=texts, copies=copies)
 
 
+def _test_files(test: Evidence, folder: str, rules: RoundRules) -> tuple[dict[str, str], dict[str, Copy]]:
+    """The texts and copies of a compliance test: what MLCommons' script left, with the hash of a log that is cut."""
+    fact = test.record.compliance
+    assert fact is not None  # whoever is among the tests is one
+    copies = {f"{folder}/{name}": _copy(test, f"{FOLDER}/{fact.test}/{name}") for name in fact.files}
+    checked = rules.checker.tests.get(fact.test)
+    log = copies.get(f"{folder}/accuracy/{ACCURACY}")
+    if log is None or checked is None or not checked.accuracy:
+        return {}, copies
+    return {f"{folder}/accuracy/accuracy.txt": f"\nhash={log.known.sha256}\n"}, copies
+
+
 def _copy(found: Evidence, name: str) -> Copy:
-    return Copy(folder=found.folder, name=name, known=found.record.files[name], cut=name == ACCURACY)
+    cut = name.rpartition("/")[2] == ACCURACY
+    return Copy(folder=found.folder, name=name, known=found.record.files[name], cut=cut)
 
 
 def json_text(document: Mapping[str, object]) -> str:

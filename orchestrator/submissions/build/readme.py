@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shlex
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.neutral import one_line
 from orchestrator.results.summary import accuracy_text, metric_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from orchestrator.facts.record import RunRecord
+    from orchestrator.submissions.build.choose import Pair
     from orchestrator.submissions.build.evidence import Evidence
 
 MARK = "<!-- made by `mlorch submission build` -->"
@@ -28,16 +30,22 @@ def replay_words(record: RunRecord) -> tuple[str, ...]:
     words = ["mlorch", "run", record.benchmark, "--target", record.target]
     words += ["--scenario", record.scenario, "--mode", record.mode]
     words += ["--round", record.round] if record.round else []
-    kept = dict(_kept(record.command_line))
+    rate = record.settings.get("loadgen.target_qps")
+    if record.mode == "performance" and rate is not None and isinstance(rate.value, int | float):
+        return (*words, *option_words(record, {"--target-qps": f"{rate.value:g}"}))
+    return (*words, *option_words(record))
+
+
+def option_words(record: RunRecord, more: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
+    """The options that make a test as this one was, its length among them, with those of ``more`` in their place."""
+    kept = {**dict(_kept(record.command_line)), **more}
     changes = [("--set", change) for option, change in _kept(record.command_line) if option == "--set"]
     kept.pop("--set", None)
-    if record.mode == "performance":
-        rate, duration = (record.settings.get(f"loadgen.{name}") for name in ("target_qps", "min_duration_ms"))
-        if rate is not None and isinstance(rate.value, int | float):
-            kept["--target-qps"] = f"{rate.value:g}"
-        if "--official" not in kept and duration is not None and isinstance(duration.value, int):
-            kept.setdefault("--duration", f"{duration.value / 1000:g}s")
-    return (*words, *(word for pair in (*kept.items(), *changes) for word in pair if word))
+    duration = record.settings.get("loadgen.min_duration_ms")
+    is_timed = record.loadgen_mode == "performance" and "--official" not in kept
+    if is_timed and duration is not None and isinstance(duration.value, int):
+        kept.setdefault("--duration", f"{duration.value / 1000:g}s")
+    return tuple(word for pair in (*kept.items(), *changes) for word in pair if word)
 
 
 def _kept(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -49,15 +57,15 @@ def _kept(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield word, following
 
 
-def result_readme(performance: Evidence, accuracy: Evidence, remarks: Sequence[str]) -> str:
+def result_readme(pair: Pair, remarks: Sequence[str]) -> str:
     """The README of one result."""
-    record = performance.record
+    performance, accuracy, record = pair.performance, pair.accuracy, pair.record
     result = performance.loadgen.result if performance.loadgen is not None else None
     lines = [
         MARK,
         f"# {_text(record.benchmark_title or record.benchmark)}: {record.scenario}",
         "",
-        f"{_text(record.note)}. It stands for MLPerf's `{_code(record.stands_for)}`.",
+        f"{_text(record.note)}. It {'is' if pair.official else 'stands for'} MLPerf's `{_code(record.stands_for)}`.",
         "",
         *_table(
             ("benchmark", record.benchmark),
@@ -69,12 +77,12 @@ def result_readme(performance: Evidence, accuracy: Evidence, remarks: Sequence[s
         "## Run again",
         "",
         "```",
-        *(shlex.join(replay_words(one.record)) for one in (performance, accuracy)),
+        *dict.fromkeys(shlex.join(replay_words(one.record)) for one in pair.runs),
         "```",
         "",
         "## What ran",
         "",
-        *_table(*_origin(performance, accuracy)),
+        *_table(*_origin(pair)),
     ]
     if remarks:
         lines += ["", "## To know", "", *(f"- {_text(one)}" for one in remarks)]
@@ -87,10 +95,10 @@ def _assets(record: RunRecord) -> Iterator[tuple[str, str]]:
         yield asset.kind, f"{asset.title or asset.name}{trained}"
 
 
-def _origin(performance: Evidence, accuracy: Evidence) -> Iterator[tuple[str, str]]:
-    record, result = performance.record, performance.loadgen
-    yield "performance run", record.run_id
-    yield "accuracy run", accuracy.record.run_id
+def _origin(pair: Pair) -> Iterator[tuple[str, str]]:
+    record, result = pair.record, pair.performance.loadgen
+    for one in pair.runs:
+        yield f"{one.record.test_name} run", one.record.run_id
     yield "image", record.image.digest or record.image.image_id
     yield from (
         (name, digest)
@@ -103,9 +111,9 @@ def _origin(performance: Evidence, accuracy: Evidence) -> Iterator[tuple[str, st
     for asset in filter(None, (record.model, record.dataset)):
         for name, sha256 in sorted(asset.files.items()):
             yield f"{asset.kind} {name}", f"sha256 {sha256}"
-    for name, one in record.settings.items():
-        if one.value is not None:
-            yield name, f"{one.value} ({one.source})"
+    for name, setting in record.settings.items():
+        if setting.value is not None:
+            yield name, f"{setting.value} ({setting.source})"
 
 
 def code_readme(model: str, found: Evidence) -> str:

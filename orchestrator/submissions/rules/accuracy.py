@@ -27,9 +27,10 @@ class Judged(NamedTuple):
     """By metric, in the order in which they stand."""
     faults: tuple[str, ...]
 
-    @property
-    def column(self) -> str:
-        """As the summary writes it."""
+    def column(self, form: str) -> str:
+        """As the summary writes it (`CheckerRules.accuracy_column`)."""
+        if form == "number":
+            return next(iter(self.figures.values()), "None")
         text = json.dumps(self.figures).replace(",", " ")
         return text.translate({ord(sign): None for sign in '"{}'}).strip()
 
@@ -66,6 +67,19 @@ def judge(text: AccuracyText | Unread, targets: tuple[QualityTarget, ...]) -> Ju
     return Judged(figures, tuple(faults))
 
 
+def judge_last(text: AccuracyText | Unread, targets: tuple[QualityTarget, ...]) -> Judged:
+    """As `judge`, where a model has one metric and only its last figure counts, until figure and hash have stood."""
+    if isinstance(text, Unread) or not targets:
+        return Judged({}, ())
+    target = targets[0]
+    until = max(text.hash_line, text.figures[0].line) if text.figures and text.hash else None
+    counted = [each for each in text.figures if until is None or each.line <= until]
+    if not counted:
+        return Judged({}, (f"says nothing of {target.metric}",))
+    fault = _fault(target.metric, counted[-1].text, counted[-1].value, target)
+    return Judged({target.metric: counted[-1].text}, (fault,) if fault else ())
+
+
 def _fault(metric: str, text: str, value: float | None, target: QualityTarget) -> str:
     if value is None:
         return f"{metric} is `{text[:40]}`, which is no number"
@@ -79,7 +93,9 @@ def _fault(metric: str, text: str, value: float | None, target: QualityTarget) -
 def judged(result: ResultFacts, book: Rulebook) -> Judged:
     """The figures of a result's accuracy test."""
     model = book.round.models.get(result.model)
-    return judge(result.accuracy.text, model.accuracy_of(result.scenario) if model is not None else ())
+    targets = model.accuracy_of(result.scenario) if model is not None else ()
+    how = judge_last if book.checker.accuracy_column == "number" else judge
+    return how(result.accuracy.text, targets)
 
 
 def _files(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
@@ -172,4 +188,4 @@ ACCURACY_RULES: tuple[Rule[ResultFacts], ...] = (
          "submission_checker.py: check_extra_files", "Add the files.", _extras),
 )  # fmt: skip
 FILE_RULES = ("accuracy-files", "accuracy-text")
-"""What holds in the open division too; the rest is for reading there, once a figure is found."""
+"""Of the files themselves: what the official checker looks at first."""

@@ -116,6 +116,15 @@ def _links(facts: SubmitterFacts, _book: Rulebook) -> Iterator[Said]:
             yield Said(path, f"a link that leads out of the tree, to `{target[:200]}`")
 
 
+def _any_links(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
+    """Where the round takes none; one to a folder is none to the official checker."""
+    if book.checker.answer("links") == "skip":
+        return
+    for path, target in facts.survey.links:
+        if not isinstance(facts.tree.find(path), Folder):
+            yield Said(path, f"a link, to `{target[:200]}`")
+
+
 def _broken_links(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
     for path, target in facts.survey.links:
         found = facts.tree.find(path)
@@ -183,7 +192,10 @@ def _mapping(facts: SubmitterFacts, book: Rulebook) -> Iterator[Said]:
 
 
 SUBMITTER_RULES: tuple[Rule[SubmitterFacts], ...] = (
-    Rule("links", "No link leads out of the tree.", "ours", "Put the file there instead of the link.", _links),
+    Rule("links", "There are no links to files, where the round takes none.", _TREE,
+         "Put the file there instead of the link.", _any_links),
+    Rule("links-out", "No link leads out of the tree.", "ours", "Put the file there instead of the link.", _links,
+         official="skip"),
     Rule("broken-links", "Every link leads to something.", _TREE, "Put the file there instead of the link.",
          _broken_links),
     Rule("file-size", "No file is larger than the round allows.", _TREE,

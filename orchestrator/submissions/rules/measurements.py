@@ -23,8 +23,6 @@ def _files(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
     for name in book.checker.files.measurements:
         if name not in facts.sizes:
             yield Said(facts.path, f"has no {name}")
-        elif not facts.sizes[name]:
-            yield Said(f"{facts.path}/{name}", "is empty")
 
 
 def _description(result: ResultFacts, _book: Rulebook) -> Iterator[Said]:
@@ -47,6 +45,10 @@ def _fields(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
 
 def _filled(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
     facts = result.measurements
+    sizes = facts.sizes or {}
+    for name in book.checker.files.measurements:
+        if sizes.get(name) == 0:
+            yield Said(f"{facts.path}/{name}", "is empty")
     if isinstance(facts.description, Document):
         for name in book.checker.fields.measurements:
             if name in facts.description.fields and not facts.description.fields[name]:
@@ -73,15 +75,15 @@ def _power(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
 
 
 MEASUREMENT_RULES: tuple[Rule[ResultFacts], ...] = (
-    Rule("measurements", "The measurements have every file, and none is empty.", _SOURCE, "Add what is missing.",
+    Rule("measurements", "The measurements have every file.", _SOURCE, "Add what is missing.",
          _files),
     Rule("measurements-json", "The measurements describe the implementation.", _SOURCE,
-         "Write SYSTEM_IMPLEMENTATION_SCENARIO.json.", _description, official="refuse"),
+         "Write SYSTEM_IMPLEMENTATION_SCENARIO.json.", _description, within="measurements"),
     Rule("measurements-fields", "That description has every field.", _SOURCE, "Add the field.", _fields,
-         official="refuse"),
-    Rule("measurements-filled", "Its fields say something.", _SOURCE, "Fill it in.", _filled),
+         within="measurements"),
+    Rule("measurements-filled", "Its files and fields say something.", _SOURCE, "Fill it in.", _filled),
     Rule("code", "The code is there.", _SOURCE, "Add the code, or a README that says where it is.", _code,
-         official="refuse"),
+         within="measurements"),
     Rule("power-settings", "A test with power says how it was set up.", _SOURCE,
          "Write analyzer_table.md and power_settings.md.", _power),
 )  # fmt: skip

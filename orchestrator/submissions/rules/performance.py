@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.definitions.catalog.rounds import accepts
 from orchestrator.submissions.detail_log import DetailLog
 from orchestrator.submissions.facts import ResultFacts, RunFacts, SystemFacts, Unread
 from orchestrator.submissions.figures import NS_IN_MS, figure_of, stands_for
@@ -14,14 +13,14 @@ from orchestrator.submissions.findings import Rule, Said
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orchestrator.facts.rounds import LatencyLimit, ModelRules
+    from orchestrator.facts.rounds import ModelRules
     from orchestrator.submissions.findings import Rulebook
 
 _SOURCE = "submission_checker.py: check_performance_dir"
 _TOKENS = "submission_checker.py: extra_check_llm"
 DETAIL = "mlperf_log_detail.txt"
+_STREAMS = ("SingleStream", "MultiStream")
 _STOPS_EARLY = ("Server", "SingleStream", "MultiStream")
-_WITH_TOKEN_LIMITS = ("Server", "Interactive")
 _TTFT = "result_first_token_99.00_percentile_latency_ns"
 _TPOT = "result_time_per_output_token_99.00_percentile_ns"
 
@@ -34,6 +33,8 @@ class RunCase:
     system: SystemFacts
     model: ModelRules
     scenario: str
+    conf_equal_issue: bool | None = None
+    """Whether the measurements set equal issue, where a round looks there; None of a compliance test, never asked."""
 
     @property
     def path(self) -> str:
@@ -49,11 +50,6 @@ class RunCase:
     def ran(self) -> str:
         """The scenario that LoadGen says it ran."""
         return str(self.log.values.get("effective_scenario")) if self.log is not None else ""
-
-    @property
-    def limit(self) -> LatencyLimit | None:
-        """The limits on latency of what it is shown as."""
-        return self.model.limits.get(self.scenario)
 
 
 def differing(found: tuple[str, ...], required: tuple[str, ...], allowed: tuple[str, ...]) -> Iterator[str]:
@@ -97,6 +93,16 @@ def _one_test(case: RunCase, _book: Rulebook) -> Iterator[Said]:
 
 
 def _validity(case: RunCase, _book: Rulebook) -> Iterator[Said]:
+    if not case.model.submission.token_latencies:
+        yield from _verdict(case)
+
+
+def _validity_of_tokens(case: RunCase, _book: Rulebook) -> Iterator[Said]:
+    if case.model.submission.token_latencies:
+        yield from _verdict(case)
+
+
+def _verdict(case: RunCase) -> Iterator[Said]:
     if case.log is None:
         return
     values = case.log.values
@@ -138,10 +144,11 @@ def _token_flag(case: RunCase, _book: Rulebook) -> Iterator[Said]:
         yield Said(case.path, "LoadGen did not time tokens (`use_token_latencies` is not set)")
 
 
-def _token_latency(case: RunCase, _book: Rulebook) -> Iterator[Said]:
-    if case.log is None or not case.model.submission.token_latencies or case.scenario not in _WITH_TOKEN_LIMITS:
+def _token_latency(case: RunCase, book: Rulebook) -> Iterator[Said]:
+    held_to = case.ran if book.as_official and book.checker.limits_by == "run" else case.scenario
+    if not case.model.submission.token_latencies or held_to not in book.checker.token_limits or case.log is None:
         return
-    limit = case.limit
+    limit = case.model.limits.get("Server" if held_to in _STREAMS else held_to)
     if limit is None or limit.ttft_ms is None or limit.tpot_ms is None:
         yield Said(case.path, f"the round has no limits on the latency of tokens for {case.scenario}")
         return
@@ -155,10 +162,14 @@ def _token_latency(case: RunCase, _book: Rulebook) -> Iterator[Said]:
             )
 
 
-def _equal_issue(case: RunCase, _book: Rulebook) -> Iterator[Said]:
-    if case.log is None or not case.model.submission.equal_issue:
+def _equal_issue(case: RunCase, book: Rulebook) -> Iterator[Said]:
+    asked = book.checker.equal_issue
+    if case.log is None or not case.model.submission.equal_issue or case.system.division not in asked.divisions:
         return
-    if case.log.values.get("effective_sample_concatenate_permutation") is not True:
+    equal = case.log.values.get("effective_sample_concatenate_permutation") is True
+    if asked.conf_files:
+        equal = (equal and not book.as_official) or case.conf_equal_issue is not False
+    if not equal:
         yield Said(case.path, "samples were not issued equally often (`sample_concatenate_permutation`)")
 
 
@@ -234,8 +245,8 @@ def _queries(case: RunCase, _book: Rulebook) -> Iterator[Said]:
         yield from _at_least(case, "effective_min_query_count", case.model.min_queries.get(case.ran))
 
 
-def _offline(case: RunCase, _book: Rulebook) -> Iterator[Said]:
-    if case.ran == "Offline":
+def _offline(case: RunCase, book: Rulebook) -> Iterator[Said]:
+    if case.ran == "Offline" and case.system.division in book.checker.offline_divisions:
         yield from _at_least(case, "effective_samples_per_query", case.model.offline_samples)
 
 
@@ -255,7 +266,7 @@ def _loadgen(case: RunCase, book: Rulebook) -> Iterator[Said]:
     if case.log is None:
         return
     version = str(case.log.values.get("loadgen_version") or "")
-    if not accepts(book.round.loadgen, version.partition(" ")[0]):
+    if not book.round.loadgen.accepts(version.partition(" ")[0]):
         yield Said(case.path, f"was written by LoadGen {version[:40]}; the round's are {book.round.loadgen.range}")
 
 
@@ -266,6 +277,8 @@ RUN_RULES: tuple[Rule[RunCase], ...] = (
     Rule("one-test", "A detail log is of one test.", "ours", "Give each test a folder of its own.", _one_test,
          level="warning", official="skip"),
     Rule("validity", "LoadGen calls the result VALID.", _SOURCE, _RERUN, _validity),
+    Rule("validity-tokens", "LoadGen calls the result of a language model VALID.", _SOURCE, _RERUN,
+         _validity_of_tokens),
     Rule("result", "The log has the result.", _SOURCE, _RERUN, _figure, official="refuse"),
     Rule("scenario-run", "The scenario that was run is the folder's, or one that stands for it.", "ours",
          "Move the logs to the folder of their scenario.", _scenario, official="skip"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.submissions.detail_log import DetailLog
@@ -20,14 +21,15 @@ from orchestrator.submissions.rules.ptd_log import doubts_were_checked, faults_i
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from orchestrator.facts.checker_rules import PowerSession
     from orchestrator.submissions.findings import Rulebook
+
+    SessionCheck = Callable[[ResultFacts, PowerSession], Iterator[Said]]
+    """What of a session is none that a round accepts."""
 
 _FILES = "submission_checker.py: check_power_dir"
 _METRIC = "submission_checker.py: get_power_metric"
 _CHECK = "power/power_checker.py"
-_CLIENTS = ("b284d4cd4ccd7957",)
-"""Beginnings of the sha256 of the lists of sources (JSON, sorted) of the power clients that MLCommons accepts."""
-_PTD_VERSIONS = ("1.11.1",)
 _ANALYZERS = {
     "YokogawaWT210": 8,
     "YokogawaWT500": 35,
@@ -44,6 +46,8 @@ _ANALYZERS = {
 _TWO_CHANNELS = 77
 _MOST_APART = 0.8
 """Seconds by which the clocks of the client and the server may differ."""
+_MOST_FAULTS = 99
+"""That are counted."""
 _LEAST_OF_RANGING = -5
 """Percent by which the test may draw less than the ranging run."""
 _IN_SESSION = (
@@ -113,7 +117,7 @@ def _both(power: PowerFacts | None) -> tuple[Mapping[str, Any], Mapping[str, Any
     return power.client.fields, power.server.fields
 
 
-def _readable(result: ResultFacts) -> Iterator[Said]:
+def _readable(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     power = result.power
     if power is None:
         return
@@ -126,10 +130,10 @@ def _readable(result: ResultFacts) -> Iterator[Said]:
             yield Said(path, f"has no {', '.join(lacking)}")
 
 
-def _sources(result: ResultFacts) -> Iterator[Said]:
+def _sources(result: ResultFacts, asked: PowerSession) -> Iterator[Said]:
     for path, session in _sessions(result.power):
         text = json.dumps(session.get("sources"), sort_keys=True)
-        if not hashlib.sha256(text.encode()).hexdigest().startswith(_CLIENTS):
+        if not hashlib.sha256(text.encode()).hexdigest().startswith(asked.clients):
             yield Said(path, "was made by a power client that is none of MLCommons'")
 
 
@@ -137,18 +141,18 @@ def _messages_of_ptd(session: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(str(each.get("cmd")), str(each.get("reply"))) for each in session.get("ptd_messages", ())]
 
 
-def _commands(result: ResultFacts) -> Iterator[Said]:
+def _commands(result: ResultFacts, asked: PowerSession) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
     path, messages = f"{result.power.path}/server.json", _messages_of_ptd(both[1])
     identity = next((reply for command, reply in messages if command == "Identify"), "")
     version = re.search(r"version=(.+?)-", identity)
-    if version is None or version.group(1) not in _PTD_VERSIONS:
-        yield Said(path, f"PTDaemon is of another version than {', '.join(_PTD_VERSIONS)}: `{identity[:80]}`")
+    if version is None or version.group(1) not in asked.ptdaemon:
+        yield Said(path, f"PTDaemon is of another version than {', '.join(asked.ptdaemon)}: `{identity[:80]}`")
     if identity.partition(",")[0] not in _ANALYZERS:
         yield Said(path, f"the analyser `{identity.partition(',')[0][:40]}` is none that MLCommons accepts")
-    for message in (*_wrong_replies(messages), *_ranges(messages)):
+    for message in (*_wrong_replies(messages), *_ranges(messages, asked.amperes_reset)):
         yield Said(path, message)
 
 
@@ -172,13 +176,13 @@ def _wrong_replies(messages: list[tuple[str, str]]) -> Iterator[str]:
                 yield f"PTDaemon answered `{command[:40]}` with `{reply[:80]}`"
 
 
-def _ranges(messages: list[tuple[str, str]]) -> Iterator[str]:
-    """The ranges of the analyser are put back to what they were."""
+def _ranges(messages: list[tuple[str, str]], amperes: tuple[int, ...]) -> Iterator[str]:
+    """The ranges of the analyser are put back to what they were; ``amperes``: by which of the commands for it."""
     if len(messages) < 3:
         yield "has fewer messages to PTDaemon than a session has"
         return
     first = messages[2][1].split(",")
-    for letter, at, which in (("A", 1, (2, 3)), ("V", 3, (2,))):
+    for letter, at, which in (("A", 1, amperes), ("V", 3, (3,))):
         set_to = [command for command, _ in messages if command.startswith(f"SR,{letter}")]
         try:
             fixed = first[at] == "0" and float(first[at + 1]) > 0
@@ -186,11 +190,11 @@ def _ranges(messages: list[tuple[str, str]]) -> Iterator[str]:
             yield f"the analyser's ranges cannot be read from `{messages[2][1][:80]}`"
             return
         wanted = f"SR,{letter},{first[at + 1] if fixed else 'Auto'}"
-        if len(set_to) <= max(which) or wanted not in [set_to[index] for index in which]:
+        if len(set_to) < max(which) or wanted not in [set_to[number - 1] for number in which]:
             yield f"the range of {'amperes' if letter == 'A' else 'volts'} was not put back to `{wanted}`"
 
 
-def _same(result: ResultFacts) -> Iterator[Said]:
+def _same(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -199,7 +203,7 @@ def _same(result: ResultFacts) -> Iterator[Said]:
             yield Said(result.power.path, f"client.json and server.json have another `{key}`")
 
 
-def _replies(result: ResultFacts) -> Iterator[Said]:
+def _replies(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -219,7 +223,7 @@ def _replies(result: ResultFacts) -> Iterator[Said]:
         yield Said(result.power.path, "the client and the server are of different versions, or do not say theirs")
 
 
-def _clocks(result: ResultFacts) -> Iterator[Said]:
+def _clocks(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -249,7 +253,7 @@ def _within(window: Window, phases: list[Any]) -> bool:
     return True
 
 
-def _drawn(result: ResultFacts) -> Iterator[Said]:
+def _drawn(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     if result.power is None:
         return
     ranging, testing = (_watts(each) for each in (result.power.ranging_power, result.power.testing_power))
@@ -261,7 +265,7 @@ def _watts(sample: PowerSample) -> float:
     return round(sample.watts, 5)
 
 
-def _hashes(result: ResultFacts) -> Iterator[Said]:
+def _hashes(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
@@ -279,7 +283,7 @@ def _hashes(result: ResultFacts) -> Iterator[Said]:
             yield Said(path, f"is not the file of the session: its sha1 is {found}, and was {told[name]}")
 
 
-def _ptd_log(result: ResultFacts, *, ends_at_a_warning: bool = False) -> Iterator[Said]:
+def _ptd_log(result: ResultFacts, _asked: PowerSession, *, ends_at_a_warning: bool = False) -> Iterator[Said]:
     power, both = result.power, _both(result.power)
     if power is None or both is None or isinstance(power.ptd_log, Unread):
         return
@@ -291,17 +295,20 @@ def _ptd_log(result: ResultFacts, *, ends_at_a_warning: bool = False) -> Iterato
     if not doubts_were_checked(power.ptd_log, ranging):
         yield Said(path, "does not say before the ranging run that uncertainty is checked")
     testing = window_of(result.run.log)
-    bad = list(faults_in(power.ptd_log, ranging, testing, ends_at_a_warning=ends_at_a_warning))
+    found = faults_in(power.ptd_log, ranging, testing, ends_at_a_warning=ends_at_a_warning)
+    bad = list(islice(found, _MOST_FAULTS + 1))
     if bad:
-        yield Said(path, f"tells of {len(bad):,} faults outside the ranging run; the first: {bad[0].strip()[:200]}")
+        many = f"more than {_MOST_FAULTS}" if len(bad) > _MOST_FAULTS else str(len(bad))
+        yield Said(path, f"tells of {many} faults outside the ranging run; the first: {bad[0].strip()[:200]}")
 
 
-def _configuration(result: ResultFacts) -> Iterator[Said]:
+def _configuration(result: ResultFacts, _asked: PowerSession) -> Iterator[Said]:
     both = _both(result.power)
     if both is None or result.power is None:
         return
     path = f"{result.power.path}/server.json"
-    for analyser in both[1].get("ptd_config", ()):
+    said = both[1].get("ptd_config", ())
+    for analyser in [said] if isinstance(said, dict) else said:  # of one analyser, before v5.1
         number = analyser["device_type"]
         if number not in _ANALYZERS.values():
             yield Said(path, f"the analyser of number {number} is none that MLCommons accepts")
@@ -317,18 +324,18 @@ def _two_channels(analyser: Mapping[str, Any]) -> bool:
     return len(str(channels).split(",")) == 2 and len(analyser["channel"] or ()) == 2
 
 
-SESSION_CHECKS: tuple[Callable[[ResultFacts], Iterator[Said]], ...] = (
+SESSION_CHECKS: tuple[SessionCheck, ...] = (
     *(_readable, _sources, _commands, _same, _replies, _clocks, _drawn, _hashes, _ptd_log, _configuration),
 )  # fmt: skip
-"""What holds for every session, whatever its round."""
+"""What a session is held to, in a submission or not."""
 
 
-def _alone(check: Callable[[ResultFacts], Iterator[Said]]) -> Callable[[ResultFacts, Rulebook], Iterator[Said]]:
-    return lambda result, _book: check(result)
+def _in_round(check: SessionCheck) -> Callable[[ResultFacts, Rulebook], Iterator[Said]]:
+    return lambda result, book: check(result, book.checker.power_session)
 
 
 def _log_in_round(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
-    return _ptd_log(result, ends_at_a_warning=book.as_official)
+    return _ptd_log(result, book.checker.power_session, ends_at_a_warning=book.as_official)
 
 
 _MEASURE = "Measure again by MLCommons' power client."
@@ -336,24 +343,24 @@ POWER_RULES: tuple[Rule[ResultFacts], ...] = (
     Rule("power-files", "A result with power has the files of the session and of the ranging run.", _FILES,
          "Add or remove it.", _files),
     Rule("power-samples", "The analyser has samples within the test.", _METRIC, _MEASURE, _samples, official="refuse"),
-    Rule("power-session", "The session's files can be read and have their fields.", _CHECK, _MEASURE, _alone(_readable),
+    Rule("power-session", "The session's files can be read and have their fields.", _CHECK, _MEASURE, _in_round(_readable),
          within="power-check"),
     Rule("power-client", "The session is of a power client that MLCommons accepts.",
-         f"{_CHECK}: sources_check", _MEASURE, _alone(_sources), within="power-check"),
+         f"{_CHECK}: sources_check", _MEASURE, _in_round(_sources), within="power-check"),
     Rule("power-commands", "PTDaemon answered as it should, and its ranges were put back.",
-         f"{_CHECK}: ptd_messages_check", _MEASURE, _alone(_commands), within="power-check"),
+         f"{_CHECK}: ptd_messages_check", _MEASURE, _in_round(_commands), within="power-check"),
     Rule("power-same-session", "The client and the server are of one session.", f"{_CHECK}: uuid_check", _MEASURE,
-         _alone(_same), within="power-check"),
+         _in_round(_same), within="power-check"),
     Rule("power-messages", "The client and the server heard the same.", f"{_CHECK}: messages_check", _MEASURE,
-         _alone(_replies), within="power-check"),
+         _in_round(_replies), within="power-check"),
     Rule("power-clocks", "The clocks agree, and the test lies in its phase.", f"{_CHECK}: phases_check", _MEASURE,
-         _alone(_clocks), within="power-check"),
+         _in_round(_clocks), within="power-check"),
     Rule("power-ranging", "The test draws about what the ranging run drew.", f"{_CHECK}: phases_check", _MEASURE,
-         _alone(_drawn), within="power-check"),
+         _in_round(_drawn), within="power-check"),
     Rule("power-hashes", "The files are those of the session.", f"{_CHECK}: results_check",
-         "Submit the files as they were written.", _alone(_hashes), within="power-check"),
+         "Submit the files as they were written.", _in_round(_hashes), within="power-check"),
     Rule("power-log", "PTDaemon's log tells of no doubt within the test.", f"{_CHECK}: check_ptd_logs", _MEASURE,
          _log_in_round, within="power-check"),
     Rule("power-configuration", "The analyser is one that MLCommons accepts, and no debug mode was on.",
-         f"{_CHECK}: check_ptd_config, debug_check", _MEASURE, _alone(_configuration), within="power-check"),
+         f"{_CHECK}: check_ptd_config, debug_check", _MEASURE, _in_round(_configuration), within="power-check"),
 )  # fmt: skip

@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from orchestrator.submissions.power import Window
+from orchestrator.submissions.power import CLOCK, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,11 +27,9 @@ _UNCERTAIN = re.compile(r"Uncertainty \d+.\d+%, which is above 1.00% limit for t
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
 
 
-def faults_in(
-    lines: tuple[str, ...], ranging: Window, testing: Window | None, *, ends_at_a_warning: bool
-) -> Iterator[str]:
+def faults_in(text: str, ranging: Window, testing: Window | None, *, ends_at_a_warning: bool) -> Iterator[str]:
     """The lines that are refused; ``ends_at_a_warning`` ends at the first that is only told, as officially."""
-    for line in lines:
+    for line in _doubtful(text, testing):
         if "ERROR:" not in line and not ends_at_a_warning and _UNCERTAIN.search(line) is None:
             continue  # a warning that is told at most
         answer = _answer(line, ranging, testing)
@@ -41,9 +39,35 @@ def faults_in(
             return
 
 
-def doubts_were_checked(lines: tuple[str, ...], ranging: Window) -> bool:
+def _doubtful(text: str, testing: Window | None) -> Iterator[str]:
+    """The errors, and the warnings so far within the test that they can count."""
+    if testing is None or testing.end - testing.begin <= 2 * _UNSURE:
+        yield from lines_with(text, "ERROR:")
+        return
+    begin, end = ((moment).strftime(CLOCK) for moment in (testing.begin + _UNSURE, testing.end - _UNSURE))
+    one_year = begin[6:10] == end[6:10]
+    for line in text.splitlines():
+        if "ERROR:" in line:
+            yield line
+        elif "WARNING:" in line:
+            other = not one_year or line[6:10] != begin[6:10]  # of one year, moments sort as they are written
+            if other or begin[:_LENGTH] <= line[:_LENGTH] <= end[:_LENGTH]:
+                yield line
+
+
+def lines_with(text: str, words: str) -> Iterator[str]:
+    """The lines that contain some words."""
+    at = text.find(words)
+    while at >= 0:
+        stop = text.find("\n", at)
+        stop = len(text) if stop < 0 else stop
+        yield text[text.rfind("\n", 0, at) + 1 : stop]
+        at = text.find(words, stop)
+
+
+def doubts_were_checked(text: str, ranging: Window) -> bool:
     """Whether PTDaemon checked the uncertainty of its samples from before the ranging run."""
-    said = next((line for line in lines if "Uncertainty checking for Yokogawa" in line), "")
+    said = next(lines_with(text, "Uncertainty checking for Yokogawa"), "")
     at = _stamp(said)
     return "is activated" in said and at is not None and at < ranging.begin
 
@@ -71,17 +95,17 @@ _UNSURE = timedelta(seconds=800)
 """The official checker lets doubt pass so near to the ends of a test: it adds its milliseconds to seconds."""
 
 
-def ranging_window(lines: tuple[str, ...], session: str) -> Window | None:
+def ranging_window(text: str, session: str) -> Window | None:
     """When the ranging run of a session was; None where the log does not say."""
-    begin = None
-    for line in lines:
-        told = line[_LENGTH:].strip()
-        if begin is None and told == f": Go with mark '{session}_ranging'":
-            begin = _stamp(line)
-        elif begin is not None and told == ": Completed test":
-            end = _stamp(line)
-            return Window(begin, end) if end is not None else None
-    return None
+    mark = f": Go with mark '{session}_ranging'"
+    begun = next((line for line in lines_with(text, mark) if line[_LENGTH:].strip() == mark), None)
+    if begun is None:
+        return None
+    done = ": Completed test"
+    after = text[text.find(begun) + len(begun) :]
+    ended = next((line for line in lines_with(after, done) if line[_LENGTH:].strip() == done), None)
+    begin, end = _stamp(begun), _stamp(ended or "")
+    return Window(begin, end) if begin is not None and end is not None else None
 
 
 _LENGTH = len("07-31-2025 09:26:03.554")

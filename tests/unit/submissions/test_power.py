@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
-from submission_parts import RESNET, check, found, good_tree, system_json, values_of, write, write_log
+from submission_parts import RESNET, found, good_tree, rules, system_json, values_of, write, write_log
 
+from orchestrator.submissions.check import check_tree
+from orchestrator.submissions.findings import Rulebook
 from orchestrator.submissions.power import CLOCK, HASHED
-from orchestrator.submissions.rules import power as power_rules
 
 OFFLINE = f"{RESNET}/Offline"
 SINGLE = f"{RESNET}/SingleStream"
@@ -85,10 +87,14 @@ def add_power(root, result=OFFLINE, **changes):
         write(root / "closed/Acme/measurements/box/resnet" / scenario / name, "x")
 
 
-@pytest.fixture(autouse=True)
-def _accepted_client(monkeypatch):
+def check(root, *, round_name: str = "v5.1", **more):
+    """As of `submission_parts`; the round takes the power client of these tests."""
     digest = hashlib.sha256(json.dumps(SOURCES, sort_keys=True).encode()).hexdigest()
-    monkeypatch.setattr(power_rules, "_CLIENTS", (digest,))
+    whole = rules(round_name)
+    session = whole.checker.power_session._replace(clients=(digest,))
+    known = replace(whole, checker=replace(whole.checker, power_session=session))
+    official = more.pop("official", False)
+    return check_tree(root, Rulebook(known, as_official=official), **more)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,30 @@ def test_the_docs_list_every_defect():
     page = (Path(__file__).parents[3] / "docs" / "submission.md").read_text()
     for defect in DEFECTS:
         assert f"| `{defect.id}` | {defect.official} | {defect.here}" in page
+
+
+def test_the_summary_is_a_page_too_that_needs_nothing_and_runs_nothing(tree, tmp_path, capsys):
+    change_log(tree, f"{RESNET}/Offline", effective_min_duration_ms=60000)
+    write(tree / "closed/Acme/results/box/resnet/Offline/measurements.json", "{}")
+    evil = tree / "open/Acme/systems/rack.json"
+    evil.write_text(evil.read_text().replace('"The rack"', '"</td><script>x</script>"'))
+    page = tmp_path / "out" / "page.html"
+    assert run(["submission", "summary", str(tree), "--round", "v5.1", "--html", str(page)]) == 1
+    text = page.read_text()
+    assert not re.search("<script|https?://|src=|@import|url\\(", text)
+    rows = re.findall(r"<tr data-.*?</tr>", text, re.DOTALL)
+    assert len(rows) == 4
+    (refused,) = [row for row in rows if "refuse it" in row]
+    assert "60,000; 600,000 is the least" in refused
+    options = dict(
+        re.findall(r'<option value="(\d)">(\w+)</option>', text.partition('id="division"')[2].partition("</select>")[0])
+    )
+    assert set(options.values()) == {"all", "closed", "open"} - {"all"}
+    for number, division in options.items():
+        assert f'body:has(#division option[value="{number}"]:checked)' in text
+        assert len([row for row in rows if f'data-division="{number}"' in row]) == {"closed": 3, "open": 1}[division]
+
+
+def test_a_summary_goes_somewhere(tree, capsys):
+    assert run(["submission", "summary", str(tree), "--round", "v5.1"]) == 2
+    assert "--html FILE" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Campaigns: cells from axes, what of them is measured, the journal, tables of results."""
