@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from orchestrator.campaigns.keys import PlannedCell
 
 PLAN, CELLS, CELL, LOCK = "plan.json", "cells", "cell.json", "lock"
+CAMPAIGNS = "campaigns"
+"""Below a folder of results: a folder for each campaign."""
 VERSION = 1
 LARGEST_PLAN = 256 * 2**20
 _TRIES, _PAUSE_S = 10, 0.1

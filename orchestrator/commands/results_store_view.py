@@ -110,6 +110,9 @@ def show_top(console: Console, top: Top) -> None:
         columns = ("#", "round", "submitter", "system", "accelerators", by, *both, "accuracy")
         numbers = (0, 5, 6) if ranking.per else (0, 5)
         console.table(columns, rows, title=title, right=numbers, drop=(len(columns) - 1, 3))
+    mended = [one["changed"] for one in top.results if one["changed"]]
+    if mended:
+        console.say(f"not as it was published, for {len(mended)} of these: {'; '.join(dict.fromkeys(mended[:_NAMED]))}")
     others = [name for name in top.rounds if name != top.round]
     if top.round == "all":
         console.say(f"of {len(top.rounds)} rounds, whose rules differ: {', '.join(top.rounds)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from orchestrator.results.tables.reading import read_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orchestrator.definitions.catalog import Catalog
     from orchestrator.operations.context import Context
     from orchestrator.results.tables.database import Added
     from orchestrator.results.tables.inference import InTokens
@@ -155,7 +157,7 @@ class _Read:
 
 
 def _read(context: Context, request: ImportRequest, source: str) -> _Read:
-    in_tokens = _token_rates(context)
+    in_tokens = token_rates(context.catalog)
     if source.startswith(("http://", "https://")):
         return _table(_downloaded(source), redacted_text(source), request, in_tokens)
     path = Path(source).absolute()
@@ -175,14 +177,14 @@ def _read(context: Context, request: ImportRequest, source: str) -> _Read:
     return _runs(path)
 
 
-def _token_rates(context: Context) -> InTokens:
+def token_rates(catalog: Catalog) -> InTokens:
     """Which rates are tokens, by the rules of the rounds that are known here; of others it is as the table says."""
-    names = frozenset(context.catalog.names("round"))
+    names = frozenset(catalog.names("round"))
 
     def in_tokens(round_name: str, benchmark: str, scenario: str) -> bool:
         if round_name not in names:
             return False
-        model = context.catalog.round_rules(round_name).models.get(benchmark)
+        model = catalog.round_rules(round_name).models.get(benchmark)
         return model is not None and model.submission.in_tokens(scenario)
 
     return in_tokens
@@ -258,7 +260,7 @@ def _runs(path: Path) -> _Read:
             slug="unknown-source",
         )
     rows, unreadable = rows_of_runs(entries)
-    digest = hashlib.sha256("\n".join(row.published for row in rows).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([row.published for row in rows], default=str).encode()).hexdigest()
     found = merged(rows)
     imported = Import(source=str(path), kind="runs", sha256=digest)
     return _result(imported, found, len(entries), left_out=tuple(unreadable))

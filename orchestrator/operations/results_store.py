@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NothingSelectedError, UsageError
 from orchestrator.host.files import atomic_write_text, output_path
 from orchestrator.operations.results_import import store_folder
-from orchestrator.results.tables.asking import MOST_ROWS, TIMEOUT_S, Answer, ask, own_query
+from orchestrator.results.tables.asking import MOST_ROWS, TIMEOUT_S, Answer, OwnQueries, ask, own_query
 from orchestrator.results.tables.database import Database
 from orchestrator.results.tables.ranking import (
     ALL,
+    BENCHMARKS,
     PER,
+    PLATFORMS,
     Pair,
     Ranking,
+    best_question,
     count_question,
     list_question,
-    names_question,
     newest,
     of_system,
     pairs_of,
-    rounds_question,
     top_question,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 STORE = "store:"
 """What a name of the store begins with where runs are meant otherwise."""
+_MOST_NAMES = 1_000_000
 _STEERING = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a cell a formula for a spreadsheet."""
 
@@ -87,9 +89,9 @@ def list_store(where: str, store: Path | None, *, last: int | None) -> Listed:
     Raises:
         UsageError: `bad-query`, `query-not-reading`; NothingSelectedError: `empty-store`.
     """
-    database = Database(store_folder(store))
-    total = own_query(database, count_question(where).sql).rows[0][0]
-    found = _documents(own_query(database, list_question(where, last).sql, limit=max(total, 1)))
+    with OwnQueries(Database(store_folder(store))) as queries:
+        total = queries.ask(count_question(where).sql).rows[0][0]
+        found = _documents(queries.ask(list_question(where, last).sql, limit=max(total, 1)))
     return Listed(results=found, total=total, rounds=tuple(sorted({one["round"] for one in found})))
 
 
@@ -136,15 +138,14 @@ def top_results(ranking: Ranking, store: Path | None) -> Top:
     Raises:
         NothingSelectedError: `empty-store`, `no-store-results`; UsageError: `unknown-store-name`.
     """
-    database = Database(store_folder(store))
-    question = rounds_question(ranking)
-    there = own_query(database, question.sql, question.values).rows
-    if not there:
-        raise _unknown(database, "benchmark", ranking.benchmark)
-    known = [(str(suite), str(name)) for suite, name, _ in there]
-    suite, chosen = _chosen(ranking, known)
-    question = top_question(ranking, suite, chosen)
-    found = _documents(own_query(database, question.sql, question.values))
+    with OwnQueries(Database(store_folder(store))) as queries:
+        there = queries.ask(BENCHMARKS, limit=_MOST_NAMES).rows
+        ranking = replace(ranking, benchmark=_known(ranking.benchmark, "benchmark", (row[0] for row in there)))
+        known = [(suite, name) for benchmark, suite, name, number in there if number and benchmark == ranking.benchmark]
+        suite, chosen = _chosen(ranking, known)
+        question = best_question(ranking, suite, chosen)
+        places = [row[0] for row in queries.ask(question.sql, question.values, limit=_MOST_NAMES).rows]
+        found = _documents(queries.ask(top_question(ranking, places).sql)) if places else ()
     if not found:
         raise NothingSelectedError(
             f"no valid result of {ranking.benchmark} in {_words(ranking, chosen)}",
@@ -175,13 +176,17 @@ def _words(ranking: Ranking, round_name: str) -> str:
     return ", ".join(parts)
 
 
-def _unknown(database: Database, column: Literal["benchmark", "platform"], name: str) -> UsageError:
+def _known(name: str, column: str, known: Iterable[str]) -> str:
+    """A name as the store spells it; raises `UsageError` with the nearest one where it has none."""
+    names = list(dict.fromkeys(known))
+    found = next((one for one in names if one.lower() == name.lower()), None)
+    if found is not None:
+        return found
     from orchestrator.definitions.yaml import suggestion
 
-    known = [str(row[0]) for row in own_query(database, names_question(column).sql).rows]
-    return UsageError(
+    raise UsageError(
         f"the store has no result of the {column} `{name}`",
-        hint=suggestion(name, known, "it has"),
+        hint=suggestion(name, names, "it has"),
         slug="unknown-store-name",
     )
 
@@ -232,7 +237,9 @@ def _side(database: Database, reference: str) -> list[dict[str, Any]]:
     question = of_system(reference)
     found = list(_documents(own_query(database, question.sql, question.values)))
     if not found:
-        raise _unknown(database, "platform", reference)
+        platforms = (row[0] for row in own_query(database, PLATFORMS, limit=_MOST_NAMES).rows)
+        question = of_system(_known(reference, "platform", platforms))
+        found = list(_documents(own_query(database, question.sql, question.values)))
     systems = sorted({"/".join(one["key"].split("/")[:4]) for one in found if one["suite"] != "run"})
     if len(systems) > 1:
         raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NothingSelectedError, UsageError
@@ -75,7 +75,8 @@ class SubmissionCheck:
     def summary(self) -> str:
         """The official summary as CSV."""
         checked = self.checked
-        return summary_text(checked.columns, checked.rows, as_official=self.request.as_official)
+        form = checked.form if self.request.as_official else ""
+        return summary_text(checked.columns, checked.rows, as_official=form)
 
     def by_rule(self) -> dict[str, int]:
         """How often each rule is broken, the most frequent first."""
@@ -204,4 +205,4 @@ def write_page(context: Context, check: SubmissionCheck, path: Path) -> None:
     layout = context.catalog.round_rules(check.request.round).checker.layout
     name = check.request.tree.resolve().name
     with replacing(path) as temporary:
-        temporary.write_text(page_html(check.checked, name, layout), encoding="utf-8")
+        temporary.write_text(page_html(replace(check.checked, findings=check.findings), name, layout), encoding="utf-8")

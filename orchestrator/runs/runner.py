@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
     from orchestrator.runs.ceilings import Ceilings
-    from orchestrator.runs.containers import Ended
+    from orchestrator.runs.ended import Ended
     from orchestrator.runs.record import RecordContext, Session
     from orchestrator.runs.reservation import Reserved
 

@@ -127,6 +127,7 @@ def catalog():
     return gather([builtin_root()]).catalog
 
 
+TWO = "matrix:\n  benchmark: [image-smoke, image-fashion]\n"
 START = "kind: campaign\nname: c\ntitle: A campaign\n"
 
 
@@ -136,7 +137,7 @@ START = "kind: campaign\nname: c\ntitle: A campaign\n"
         ("matrix:\n  benchmark: image-smoke\n  precison: [a]\n", (6, 3), "unknown-axis", "names nothing"),
         ("matrix:\n  benchmark: [image-smoke, image-smok]\n", (5, 28), "unknown-benchmark", "image-smok"),
         ("matrix:\n  scenario: [Offline]\n", (5, 3), "missing-key", "the axis `benchmark` is missing"),
-        ("matrix:\n  benchmark: speech-command\n  scenario: [MultiStream]\n", (6, 14), "unknown-scenario", "no benchmark of"),
+        ("matrix:\n  benchmark: llm-chat\n  scenario: [MultiStream]\n", (6, 14), "unknown-scenario", "no benchmark"),
         ("matrix:\n  benchmark: image-smoke\n  mode: compliance\n", (6, 9), "unknown-mode", "compliance"),
         ("matrix:\n  benchmark: image-smoke\n  target: [cpu, gpu]\n", (6, 17), "unknown-target", "gpu"),
         ("matrix:\n  benchmark: image-smoke\n  duration: [1s, 1s]\n", (6, 18), "bad-axis", "twice"),
@@ -150,8 +151,7 @@ START = "kind: campaign\nname: c\ntitle: A campaign\n"
         ("matrix:\n  benchmark: image-smoke\nexclude: [{when: {target: x}}]\n", (6, 19), "unknown-axis", "exclude"),
         ("matrix:\n  benchmark: image-smoke\nexclude: [{when: {benchmark: x}}]\n", (6, 30), "unknown-choice", "`x`"),
         (
-            "matrix:\n  benchmark: [image-smoke, image-fashion]\n  target_qps: {from: 1, to: 1000, step: 1}\n"
-            "  performance_samples: {from: 1, to: 500, step: 1}\n",
+            TWO + "  target_qps: {from: 1, to: 1000, step: 1}\n  performance_samples: {from: 1, to: 500, step: 1}\n",
             (4, 1), "campaign-size", "has 1,000,000 cells (benchmark 2 × target_qps 1,000 × performance_samples 500)",
         ),
     ],

@@ -125,10 +125,11 @@ def test_two_at_once_do_not_run_a_cell_twice(campaign, tmp_path, monkeypatch):
 def test_a_full_disk_stops_the_campaign_and_loses_nothing(campaign, tmp_path, monkeypatch):
     journal = Journal(tmp_path)
     real = os.write
-    with pytest.raises(WriteFailed), monkeypatch.context() as patch:
-        machine = Machine()
-        patch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[: 40 if len(machine.ran) else None]))
-        run_all(a_run(campaign, tmp_path), machine, monkeypatch)
+    machine = Machine()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[: 40 if machine.ran else None]))
+        with pytest.raises(WriteFailed):
+            run_all(a_run(campaign, tmp_path), machine, monkeypatch)
     assert len(machine.ran) == 1
     assert [line.outcome for line in read_journal(tmp_path).lines] == [""]
     assert (read_journal(tmp_path).rest, journal.lines) == (0, [])

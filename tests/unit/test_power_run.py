@@ -22,7 +22,7 @@ from power_parts import (
 )
 
 from orchestrator.facts.record_file import from_json, to_json
-from orchestrator.results.power_text import power_rows, power_text
+from orchestrator.results.power_text import joules, power_rows, power_text
 from orchestrator.results.report import render
 from orchestrator.results.summary import document, summarise, table
 from orchestrator.results.verify.verification import verify
@@ -250,3 +250,11 @@ def test_nothing_is_left_of_the_folder_that_the_client_shared(power, tmp_path):
 def test_the_record_of_a_run_without_power_says_nothing_of_it(power):
     record = replace(power().record, power=None)
     assert json.loads(to_json(record)).get("power") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(1213.81, "1,214 J"), (0.0061, "6.100 mJ"), (2e-6, "2.000 µJ"), (0.0, "0 µJ"), (-3.0, "-3.000 J")],
+)
+def test_an_energy_has_the_unit_that_suits_it(value, words):
+    assert joules(value) == words

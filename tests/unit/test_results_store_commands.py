@@ -35,7 +35,9 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     sources = [str(TABLES / name) for name in ("summary-v4.1.csv", "report-v5.1.json")]
     store = home / "data" / "results-store"
-    assert cli.run(["results", "import", "--store", str(store), *sources]) == 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("MLORCH_HOME", str(home))
+        assert cli.run(["results", "import", "--store", str(store), *sources]) == 0
     return home
 
 
@@ -81,6 +83,12 @@ def test_top_has_a_table_for_each_scenario_and_names_its_round(filled):
     assert filled("top", "-b", "llama2-70b-99.9", "--round", "all", "--division", "all")[2].startswith(
         "of 2 rounds, whose rules differ: v4.1, v5.1"
     )
+
+
+def test_top_tells_what_is_not_as_it_was_published(filled):
+    _, out, err = filled("top", "-b", "llama3.1-8b")
+    assert "by result (tokens/s)" in out
+    assert "not as it was published, for 1 of these: Queries/s over a rate of tokens" in err
 
 
 def test_list_with_a_condition_has_the_round_of_each(filled):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal  # noqa: TC003 (pydantic reads it)
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
@@ -65,7 +65,7 @@ AxisValues = Annotated[
     | Annotated[Range, Tag("range")],
     Discriminator(_form),
 ]
-"""One value, a list, or a range of numbers. The form is told apart first, so that a fault is of the one that is meant."""
+"""One value, a list, or a range of numbers: told apart first, so that a fault is of the one that is meant."""
 
 
 def _exclusion_form(value: object) -> str:

@@ -14,6 +14,7 @@ from orchestrator.results.tables.engine import MEMORY_MB, duckdb, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Self
 
     from orchestrator.results.tables.database import Database
 
@@ -83,29 +84,45 @@ def _refused(kinds: Sequence[str]) -> UsageError:
     )
 
 
-def own_query(database: Database, sql: str, values: Sequence[Any] = (), *, limit: int = MOST_ROWS) -> Answer:
-    """A query of mlorch's own, in this process; a condition of a person may be in it.
+class OwnQueries:
+    """Asks one connection several times, in this process; a condition of a person may be in what it asks."""
 
-    Raises:
-        UsageError: `bad-query`, `query-not-reading`; StepFailed: `query-time`.
-    """
-    library = duckdb()
-    connection = database.connect()
-    watch = threading.Timer(TIMEOUT_S, connection.interrupt)
-    watch.daemon = True
-    try:
-        kinds = [str(one.type).rpartition(".")[2] for one in library.extract_statements(sql)]
-        if kinds != ["SELECT"]:
-            raise _refused(kinds)
-        watch.start()
-        found = connection.execute(sql, list(values))
-        columns = tuple(str(one[0]) for one in found.description)
-        rows = tuple(found.fetchmany(limit + 1))
-        return Answer(columns=columns, rows=rows[:limit], more=len(rows) > limit)
-    except library.InterruptException:
-        raise StepFailed(f"the query took longer than {TIMEOUT_S:g} s and was ended", slug="query-time") from None
-    except library.Error as error:
-        raise UsageError(f"the query failed: {first_line(error)}", hint=HELP, slug="bad-query") from None
-    finally:
-        watch.cancel()
-        connection.close()
+    def __init__(self, database: Database) -> None:
+        self._library = duckdb()
+        self._connection = database.connect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def ask(self, sql: str, values: Sequence[Any] = (), *, limit: int = MOST_ROWS) -> Answer:
+        """The rows of one statement that reads, ``limit`` at most.
+
+        Raises:
+            UsageError: `bad-query`, `query-not-reading`; StepFailed: `query-time`.
+        """
+        library, watch = self._library, threading.Timer(TIMEOUT_S, self._connection.interrupt)
+        watch.daemon = True
+        try:
+            kinds = [str(one.type).rpartition(".")[2] for one in library.extract_statements(sql)]
+            if kinds != ["SELECT"]:
+                raise _refused(kinds)
+            watch.start()
+            found = self._connection.execute(sql, list(values))
+            columns = tuple(str(one[0]) for one in found.description)
+            rows = tuple(found.fetchmany(limit + 1))
+            return Answer(columns=columns, rows=rows[:limit], more=len(rows) > limit)
+        except library.InterruptException:
+            raise StepFailed(f"the query took longer than {TIMEOUT_S:g} s and was ended", slug="query-time") from None
+        except library.Error as error:
+            raise UsageError(f"the query failed: {first_line(error)}", hint=HELP, slug="bad-query") from None
+        finally:
+            watch.cancel()
+
+
+def own_query(database: Database, sql: str, values: Sequence[Any] = (), *, limit: int = MOST_ROWS) -> Answer:
+    """One query of mlorch's own (`OwnQueries.ask`)."""
+    with OwnQueries(database) as queries:
+        return queries.ask(sql, values, limit=limit)

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -212,7 +213,8 @@ class Database:
         columns = ", ".join(f"{text_literal(name)}: {text_literal(kind)}" for name, kind in COLUMNS.items())
         limit = 64 * 2**20  # bytes of one line
         new = (
-            f"SELECT * FROM read_json({text_literal(str(lines))}, format = 'newline_delimited', "
+            f"SELECT * REPLACE (published::VARCHAR AS published) FROM read_json("
+            f"{text_literal(str(lines))}, format = 'newline_delimited', "
             f"columns = {{{columns}}}, maximum_object_size = {limit})"
         )
         connection.execute(f"CREATE TEMP TABLE fresh AS {new}")
@@ -236,7 +238,7 @@ class Database:
 _ALL = """
 SELECT *, row_number() OVER (PARTITION BY key ORDER BY kind = 'experiments', import_number DESC) = 1 AS is_current
 FROM (SELECT * FROM old UNION ALL BY NAME SELECT * FROM fresh)
-ORDER BY suite, round, benchmark, scenario, key, import_number
+ORDER BY suite, benchmark, round, scenario, key, import_number
 """
 """Every row. Of a result that several imports have the newest is the current one, CM's copy only where it is alone."""
 
@@ -267,13 +269,13 @@ def _numbered(batches: Sequence[Batch], first: int) -> list[Batch]:
 
 def _write_lines(path: Path, batches: Sequence[Batch]) -> None:
     """The rows as JSON, a line each, with where they came from."""
+    encode, values_of = json.JSONEncoder(ensure_ascii=False, default=str).encode, attrgetter(*COLUMNS)
     with path.open("w", encoding="utf-8") as stream:
         for rows, imported in batches:
             for row in rows:
                 row.source, row.source_sha256 = row.source or imported.source, row.source_sha256 or imported.sha256
                 row.imported, row.import_number, row.kind = imported.imported, imported.number, imported.kind
-                stream.write(json.dumps({name: getattr(row, name) for name in COLUMNS}, ensure_ascii=False))
-                stream.write("\n")
+                stream.write(f"{encode(dict(zip(COLUMNS, values_of(row), strict=True)))}\n")
 
 
 def _import_of(found: dict[str, Any]) -> Import:

@@ -5,7 +5,6 @@ The same figures in four forms. What is known to be wrong in one of them is mend
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -115,7 +114,7 @@ def _row(named: Mapping[str, Any], published: Mapping[str, Any], power: tuple[An
         operating_system=text(named.get("operating_system")),
         notes=text(named.get("notes")),
         location=location_of(text(named.get("Location"))),
-        published=json.dumps(published, ensure_ascii=False),
+        published=published,
     )
     row.key = f"{round_name}/{row.division}/{row.organization}/{row.platform}/{model}/{scenario}"
     _set_result(row, named.get("Result"), text(named.get("Units")), in_tokens)

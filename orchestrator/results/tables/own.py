@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.containers import RECORD
@@ -56,7 +55,7 @@ def _row(summary: Summary) -> Row:
         notes="; ".join(summary.reasons),
         started=record.started.utc,
         location=str(summary.folder / RECORD),
-        published=json.dumps(document(summary), ensure_ascii=False),
+        published=document(summary),
     )
     result = summary.loadgen.result if summary.loadgen is not None and record.mode == "performance" else None
     if result is not None:

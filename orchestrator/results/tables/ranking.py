@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.results.tables.inference import scenario_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,13 +43,8 @@ class Question:
     values: list[Any] = field(default_factory=list)
 
 
-def rounds_question(ranking: Ranking) -> Question:
-    """The suites and rounds that have results of the benchmark."""
-    return Question(
-        "SELECT suite, round, count(*) AS results FROM results WHERE lower(benchmark) = lower(?) "
-        "AND result IS NOT NULL GROUP BY ALL",
-        [ranking.benchmark],
-    )
+BENCHMARKS = "SELECT benchmark, suite, round, count(result) AS results FROM results GROUP BY ALL ORDER BY ALL"
+"""What the store has results of."""
 
 
 def newest(found: Iterable[tuple[str, str]]) -> tuple[str, str]:
@@ -59,33 +56,45 @@ def _version(name: str) -> list[int]:
     return [int(part) for part in re.findall(r"\d+", name)[:4]]
 
 
-def top_question(ranking: Ranking, suite: str, round_name: str) -> Question:
-    """The best of each scenario; results in different units are never ranked together."""
+def best_question(ranking: Ranking, suite: str, round_name: str) -> Question:
+    """The places (`numbered`) of the best of each scenario; results in different units are never ranked together."""
     column = PER[ranking.per]
-    conditions = ["lower(benchmark) = lower(?)", "result IS NOT NULL", f"{column} IS NOT NULL", "valid IS TRUE"]
+    conditions = ["benchmark = ?", "result IS NOT NULL", f"{column} IS NOT NULL", "valid IS TRUE"]
     values: list[Any] = [ranking.benchmark]
     _add(conditions, values, "suite", suite)
-    for name, value in (("round", round_name), ("division", ranking.division), ("scenario", ranking.scenario)):
+    named = (("round", round_name), ("division", ranking.division.lower()), ("scenario", scenario_of(ranking.scenario)))
+    for name, value in named:
         if value and value != ALL:
             _add(conditions, values, name, value)
     if ranking.category:
         conditions.append("datacenter" if ranking.category == "datacenter" else "edge")
-    higher = "true" if ranking.per else "higher_is_better"  # a rate for each watt is better higher, a latency's too
-    order = f"{column} * CASE WHEN {higher} THEN -1 ELSE 1 END"
-    values.append(ranking.number)
     return Question(
-        f"SELECT scenario, unit, rank() OVER best AS rank, {column} AS value, result, higher_is_better, key, round, "
-        "division, availability, organization, system, platform, accelerator, accelerators, nodes, processor, "
-        "power, power_unit, accuracy, accuracy_metric, inferred, changed, location, source, source_row FROM results "
-        f"WHERE {' AND '.join(conditions)} "
-        f"WINDOW best AS (PARTITION BY scenario, unit ORDER BY {order}) "
-        "QUALIFY rank <= ? ORDER BY scenario, unit, rank, key",
+        f"SELECT unnest(arg_min(file_row_number, ({_order(ranking)}, file_row_number), {ranking.number})) AS place "
+        f"FROM numbered WHERE {' AND '.join(conditions)} GROUP BY scenario, unit",
         values,
     )
 
 
+def top_question(ranking: Ranking, places: Sequence[int]) -> Question:
+    """The results in these places, with their ranks."""
+    some = ", ".join(str(int(place)) for place in places)
+    return Question(
+        f"SELECT scenario, unit, rank() OVER best AS rank, {PER[ranking.per]} AS value, result, higher_is_better, key, "
+        "round, division, availability, organization, system, platform, accelerator, accelerators, nodes, processor, "
+        "power, power_unit, accuracy, accuracy_metric, inferred, changed, location, source, source_row "
+        f"FROM numbered WHERE file_row_number IN ({some}) "
+        f"WINDOW best AS (PARTITION BY scenario, unit ORDER BY {_order(ranking)}) ORDER BY scenario, unit, rank, key"
+    )
+
+
+def _order(ranking: Ranking) -> str:
+    """What is least for the best. A rate for each watt is better higher, that of a latency too."""
+    higher = "true" if ranking.per else "higher_is_better"
+    return f"{PER[ranking.per]} * CASE WHEN {higher} THEN -1 ELSE 1 END"
+
+
 def _add(conditions: list[str], values: list[Any], name: str, value: str) -> None:
-    conditions.append(f"lower({name}) = lower(?)")
+    conditions.append(f"{name} = ?")
     values.append(value)
 
 
@@ -103,9 +112,7 @@ def count_question(where: str) -> Question:
     return Question(f"SELECT count(*) FROM results WHERE (\n{where}\n)")
 
 
-def names_question(column: Literal["benchmark", "platform"]) -> Question:
-    """What there is in a column."""
-    return Question(f"SELECT DISTINCT {column} FROM results ORDER BY 1")
+PLATFORMS = "SELECT DISTINCT platform FROM results ORDER BY 1"
 
 
 def of_system(reference: str) -> Question:

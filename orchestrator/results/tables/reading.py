@@ -33,12 +33,6 @@ _LONGEST_CELL = 1 << 20
 _FORMS = "the summary of a checker, `summary_results.json` of the final report, or `cm-result.json`"
 
 
-class TableError(StepFailed):
-    """A table that cannot be imported; nothing of it is."""
-
-    slug = "bad-table"
-
-
 class Entry(NamedTuple):
     """A row of a table: its line or number, and its cells by column."""
 
@@ -63,7 +57,7 @@ def read_table(data: bytes, name: str, in_tokens: InTokens) -> Table:
     """The rows of a file; its content says what form it has, not its name.
 
     Raises:
-        TableError: `not-utf8`, `bad-table`, `table-columns`, `table-row`, with the place.
+        StepFailed: `not-utf8`, `bad-table`, `table-columns`, `table-row`, with the place.
     """
     text = _decoded(data, name)
     kind, entries = _json_entries(text, name) if text.lstrip()[:1] in {"[", "{"} else _csv_entries(text, name)
@@ -83,7 +77,7 @@ def _decoded(data: bytes, name: str) -> str:
         return data.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise TableError(
+        raise StepFailed(
             f"byte {data[error.start]:#04x} is no UTF-8",
             span=Span.at(name, line),
             hint="write the table as UTF-8; nothing was imported",
@@ -103,9 +97,9 @@ def _rows(entries: Sequence[Entry], read: Callable[[Mapping[str, Any]], Row], na
     return rows
 
 
-def _row_error(name: str, at: int, why: str) -> TableError:
+def _row_error(name: str, at: int, why: str) -> StepFailed:
     hint = "correct the row, or take it out; nothing was imported"
-    return TableError(f"row {at}: {one_line(why)}", span=Span.at(name, at), hint=hint, slug="table-row")
+    return StepFailed(f"row {at}: {one_line(why)}", span=Span.at(name, at), hint=hint, slug="table-row")
 
 
 def _unknown(kind: str, entries: Sequence[Entry]) -> tuple[str, ...]:
@@ -134,7 +128,7 @@ def _csv_rows(text: str, name: str) -> Iterator[Entry]:
         line = reader.line_num + 1
         for count, cells in enumerate(reader):
             if count >= MOST_ROWS:
-                raise TableError(f"it has more than {MOST_ROWS:,} rows", span=Span.at(name, line), slug="table-row")
+                raise StepFailed(f"it has more than {MOST_ROWS:,} rows", span=Span.at(name, line), slug="table-row")
             if cells:
                 if len(cells) != len(head):
                     raise _row_error(name, line, f"it has {len(cells)} cells, and the head names {len(head)} columns")
@@ -155,9 +149,9 @@ def _require_columns(head: Sequence[str], name: str) -> None:
         raise _columns(name, f"there is no column {', '.join(f'`{one}`' for one in missing)}")
 
 
-def _columns(name: str, why: str) -> TableError:
+def _columns(name: str, why: str) -> StepFailed:
     hint = f"a summary's first line has {', '.join(NEEDED)} and others; nothing was imported"
-    return TableError(why, span=Span.at(name), hint=hint, slug="table-columns")
+    return StepFailed(why, span=Span.at(name), hint=hint, slug="table-columns")
 
 
 # -- JSON --------------------------------------------------------------------------------
@@ -169,15 +163,16 @@ def _json_entries(text: str, name: str) -> tuple[str, list[Entry]]:
     except ValueError as error:
         line = getattr(error, "lineno", 1)
         hint = "nothing was imported"
-        raise TableError(f"it is no JSON: {error}", span=Span.at(name, line), hint=hint) from None
+        raise StepFailed(f"it is no JSON: {error}", span=Span.at(name, line), hint=hint, slug="bad-table") from None
     found = list(document.values()) if isinstance(document, dict) else document  # pandas writes {"0": {…}, …}
     entries: list[Entry] = []
     for index, cells in enumerate(found, 1):
         if not isinstance(cells, dict):
-            raise TableError(
+            raise StepFailed(
                 f"entry {index} is no object",
                 span=Span.at(name),
                 hint=f"what is imported is {_FORMS}; nothing was imported",
+                slug="bad-table",
             )
         entries.append(Entry(index, cells))
     return _kind(entries, name), entries
@@ -189,7 +184,7 @@ def _kind(entries: Sequence[Entry], name: str) -> str:
     needed = next((known for known in _KINDS if all(column in first for column in known[1])), None)
     if needed is None:
         some = ", ".join(f"`{one_line(str(column)[:40])}`" for column in list(first)[:4]) or "nothing"
-        raise TableError(
+        raise StepFailed(
             f"its entries have {some}, which is no table known here",
             span=Span.at(name),
             hint=f"what is imported is {_FORMS}; nothing was imported",

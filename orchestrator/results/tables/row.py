@@ -69,8 +69,8 @@ class Row:
     """Its folder in the tree of its round, or its page, or its record."""
     changed: str = ""
     """What is not as it was published, and why."""
-    published: str = ""
-    """The row as it was published, as JSON: all columns, so that nothing is lost."""
+    published: Mapping[str, object] = field(default_factory=dict)
+    """The row as it was published: all columns, so that nothing is lost. JSON in the store."""
     kind: str = ""
     """The form of the source: report, summary, tree, experiments, training, tiny or runs."""
     source: str = ""
@@ -89,6 +89,7 @@ _SQL_TYPES = {
     "int | None": "INTEGER",
     "int": "INTEGER",
     "Mapping[str, float]": "MAP(VARCHAR, DOUBLE)",
+    "Mapping[str, object]": "JSON",
 }
 COLUMNS: Mapping[str, str] = {one.name: _SQL_TYPES[str(one.type)] for one in fields(Row)}
 """The columns of the store with their types of SQL."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.results.tables.row import Row
@@ -38,7 +37,7 @@ def from_training(entry: Mapping[str, Any]) -> Row:
         software=text(entry.get("framework")),
         notes=text(entry.get("notes")),
         location=text(entry.get("details_url")),
-        published=json.dumps(entry, ensure_ascii=False),
+        published=entry,
     )
     row.key = _key(row, benchmark, model, text(entry.get("Dataset")))
     _set_result(row, entry.get("Result"), text(entry.get("Result_Units")))
@@ -72,7 +71,7 @@ def from_tiny(entry: Mapping[str, Any]) -> Row:
         software=text(entry.get("Inference Framework")),
         operating_system=text(entry.get("Operating System ")) or text(entry.get("Operating System")),
         location=text(entry.get("git_url")),
-        published=json.dumps(entry, ensure_ascii=False),
+        published=entry,
     )
     row.key = _key(row, benchmark, row.model, row.software)
     _set_result(row, entry.get("Result"), text(entry.get("median_throughput_metric")) or "inf./sec.")

@@ -12,6 +12,8 @@ NOTHING = frozenset({"", "n/a", "na", "-", "none", "null", "nan"})
 
 def text(value: Any) -> str:
     """A cell as text: ``8.0`` of a table that made all numbers floats is ``8``; null is empty."""
+    if type(value) is str:  # all that a CSV has
+        return value.strip()
     if value is None:
         return ""
     if isinstance(value, float) and value.is_integer():

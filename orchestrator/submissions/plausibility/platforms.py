@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from orchestrator.facts.parts import KnownParts
     from orchestrator.submissions.findings import Rulebook
 
+_LONGEST = 300
+"""Characters of a field that are looked at: a description may be megabytes, and a pattern is no match for that."""
 _KEY = ("Division", "Organization", "Platform")
 
 
@@ -84,7 +86,7 @@ def _platform(rows: Sequence[Mapping[str, str]], parts: KnownParts, book: Rulebo
     return PlatformRows(
         path=filled(book.checker.layout.system, **names),
         division=first["Division"],
-        fields=first,
+        fields={name: text[:_LONGEST] for name, text in first.items()},
         shown=tuple(_shown(row) for row in rows),
         parts=parts,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import cache
 from pathlib import Path
 
@@ -117,6 +118,13 @@ def test_names_and_fields_that_cannot_both_be_meant_are_odd(fields, rules_of):
     assert of_system(**fields) == rules_of
 
 
+@pytest.mark.parametrize("text", ["H100 " * 200_000, "H100_" * 200_000, "8x" * 200_000, "8x " + "a " * 300_000])
+def test_a_name_of_megabytes_costs_no_more_than_a_short_one(text):
+    began = time.process_time()
+    of_system(SystemName=text, accelerator_model_name=text, host_processor_model_name=text)
+    assert time.process_time() - began < 2
+
+
 def shown(scenario: str, result: float, unit: str = "Samples/s", **more: str) -> dict[str, str]:
     return {"Scenario": scenario, "Result": str(result), "Units": unit, **more}
 
@@ -165,6 +173,8 @@ def test_a_hint_refuses_nothing_and_can_be_left_out(tmp_path, monkeypatch, capsy
     assert api.submission.check(tree, round="v5.1", skip=["odd-cores"])["findings"] == []
     assert run(["submission", "check", str(tree), "--round", "v5.1", "--format", "github"]) == 0
     assert capsys.readouterr().out.startswith("::notice ")
+    assert run(["submission", "summary", str(tree), "--round", "v5.1", "--html", str(tmp_path / "page.html")]) == 0
+    assert "odd-cores" in (tmp_path / "page.html").read_text()
 
 
 def test_the_docs_say_every_hint():
