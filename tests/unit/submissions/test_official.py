@@ -37,7 +37,7 @@ def said(checked, *lines: str, exit_code: int = 0, summary: str | None = ""):
         listener.line(logged(f"NoResults {path}"))
     for text in lines:
         listener.line(text)
-    text = summary_text(checked.columns, checked.rows, as_official=True) if summary == "" else summary
+    text = summary_text(checked.columns, checked.rows, as_official=checked.form) if summary == "" else summary
     return listener.said(exit_code, text)
 
 
@@ -134,7 +134,7 @@ def test_a_result_that_only_we_refuse_is_explained_by_a_known_defect(tree):
 
 def test_another_value_that_nothing_explains_is_told_with_both(tree):
     kept = check(tree, official=True)
-    text = summary_text(kept.columns, kept.rows, as_official=True)
+    text = summary_text(kept.columns, kept.rows, as_official=kept.form)
     theirs = said(kept, summary=text.replace(",1234.5,", ",1234.0,"))
     (one,) = side_by_side(check(tree), kept, theirs, DEPTH).unexplained
     assert (one.what, one.whose, one.path, one.values) == ("row", "both", OFFLINE, (("Result", "1234.5", "1234.0"),))
@@ -142,7 +142,7 @@ def test_another_value_that_nothing_explains_is_told_with_both(tree):
 
 def test_a_summary_that_names_folders_of_results_is_compared_by_the_results(tree):
     kept = check(tree, official=True)
-    text = summary_text(kept.columns, kept.rows, as_official=True)
+    text = summary_text(kept.columns, kept.rows, as_official=kept.form)
     text = text.replace(f"{RESNET}/", f"./{RESNET}/").replace("/Offline,", "/Offline/performance/run_1,")
     beside = side_by_side(check(tree), kept, said(kept, summary=text), DEPTH)
     assert (beside.rows_alike, beside.differences) == (4, ())
@@ -162,7 +162,9 @@ def test_a_refusal_that_only_they_have_and_nothing_explains_is_told(tree):
 def engine(monkeypatch, tree):
     """One that leaves what it is told to leave in place of a container."""
     kept = check(tree, official=True)
-    fake = SimpleNamespace(spec=None, summary=summary_text(kept.columns, kept.rows, as_official=True), code=0, lines=())
+    fake = SimpleNamespace(
+        spec=None, summary=summary_text(kept.columns, kept.rows, as_official=kept.form), code=0, lines=()
+    )
 
     def start(spec, on_line):
         fake.spec = spec
