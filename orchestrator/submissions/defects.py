@@ -101,12 +101,14 @@ DEFECTS: tuple[Defect, ...] = (
         "of `user.conf` or `mlperf.conf` does, whatever was run.",
         "The log counts too.",
         kept=True,
+        rules=("equal-issue",),
     ),
     Defect(
         "verdict-of-tokens",
         "v4.1 looks at the latencies of tokens in place of LoadGen's verdict: a run that was called INVALID passes.",
         "It is refused.",
         kept=True,
+        rules=("validity-tokens",),
     ),
     Defect(
         "units-by-folder",
@@ -114,12 +116,14 @@ DEFECTS: tuple[Defect, ...] = (
         "division is any.",
         "By the model.",
         kept=True,
+        columns=("Units",),
     ),
     Defect(
         "invalid-passes",
         "v6.0 and v6.1 take a run that LoadGen called INVALID, and one in which it logged errors.",
         "It is refused.",
         kept=True,
+        rules=("validity", "loadgen-errors"),
     ),
     Defect(
         "interactive-as-server",
@@ -127,6 +131,7 @@ DEFECTS: tuple[Defect, ...] = (
         "LoadGen ran.",
         "To its own.",
         kept=True,
+        rules=("token-latency",),
     ),
     Defect(
         "package-columns",
@@ -135,6 +140,7 @@ DEFECTS: tuple[Defect, ...] = (
         "test, behind the path of the tree.",
         "As in the rounds before. The path of the tree is never there.",
         kept=True,
+        columns=("Scenario", "Location", "compliance", "inferred"),
     ),
     Defect(
         "removed-models",

@@ -137,16 +137,14 @@ def _row(values: dict[str, str], book: Rulebook) -> tuple[str, ...]:
     return tuple(values.get(column, "") for column in book.checker.columns)
 
 
-def summary_text(
-    columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, as_official: bool = False, form: str = "script"
-) -> str:
+def summary_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, as_official: str = "") -> str:
     """The summary as CSV.
 
-    The official checker quotes some columns always, or all of them by its ``form`` (`CheckerRules.summary_form`), and
-    never a quote within.
+    ``as_official`` is the form of the round's official checker (`CheckerRules.summary_form`), which quotes some
+    columns always, or all of them, and never a quote within.
     """
     if as_official:
-        quoted = _QUOTED if form == "script" else frozenset(columns)
+        quoted = _QUOTED if as_official == "script" else frozenset(columns)
         lines = [",".join(columns)]
         for row in rows:
             named = zip(columns, row, strict=True)

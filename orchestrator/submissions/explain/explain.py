@@ -70,13 +70,14 @@ def explain_result(root: Path, location: str, book: Rulebook) -> Explained:
     official = judge_system(system, theirs_in_order, replace(book, as_official=True))
     looked = looked_at(result, outcome.findings, book)
     rows, theirs = _rows(outcome, location, book), _rows(official, location, book)
+    columns = book.checker.columns
     return Explained(
         location=location,
         round=book.round.name,
         taken=bool(rows),
         rows=_with_lines(root, _explained(result, rows, mapping, book)),
         rules=looked,
-        defects=defects_that_touch(looked, rows, theirs, book.checker),
+        defects=defects_that_touch(looked, rows, theirs, columns, book.checker.summary_form),
     )
 
 
