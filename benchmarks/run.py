@@ -1,7 +1,7 @@
 """`make bench`: every speed bar, measured now, as one table; exit 1 if one is not kept.
 
     python benchmarks/run.py [startup] [results] [assets] [build] [harness] [workloads] [served] [reference] [client]
-        [calibration] [found_rate] [launch] [registry] [sharing] [submission_check]
+        [calibration] [found_rate] [launch] [registry] [sharing] [submission_check] [campaigns]
         [--target T [--on-host]] [--json] [--write]
 
 `--target cuda` measures the harness against the bare framework on that target's device, with `--on-host` without
