@@ -76,7 +76,8 @@ class SubmissionCheck:
     def summary(self) -> str:
         """The official summary as CSV."""
         checked = self.checked
-        return summary_text(checked.columns, checked.rows, as_official=self.request.as_official)
+        form = checked.form if self.request.as_official else ""
+        return summary_text(checked.columns, checked.rows, as_official=form)
 
     def by_rule(self) -> dict[str, int]:
         """How often each rule is broken, the most frequent first."""

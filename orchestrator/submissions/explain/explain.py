@@ -77,7 +77,7 @@ def explain_result(root: Path, location: str, book: Rulebook) -> Explained:
         taken=bool(rows),
         rows=_with_lines(root, _explained(result, rows, mapping, book)),
         rules=looked,
-        defects=defects_that_touch(looked, rows, theirs, columns),
+        defects=defects_that_touch(looked, rows, theirs, columns, book.checker.summary_form),
     )
 
 
