@@ -166,7 +166,7 @@ def test_the_summary_of_the_package_is_the_official_one_only_where_that_is_asked
     kept = check(tree, summary_form="package", columns=columns)
     one = row(kept, f"{OFFLINE}/performance/run_1")
     assert (one.compliance, one.errors, one.inferred, one.Scenario) == ("closed", "0", "0", "Offline")
-    lines = summary_text(kept.columns, kept.rows, as_official=True, form=kept.form).splitlines()
+    lines = summary_text(kept.columns, kept.rows, as_official=kept.form).splitlines()
     assert lines[0] == ",".join(columns)
     assert lines[1].startswith('"Acme","available","closed","edge",')
     ours = check(tree, summary_form="package", columns=columns, official=False)
