@@ -2,7 +2,7 @@
 
     python benchmarks/run.py [startup] [results] [assets] [build] [harness] [workloads] [served] [reference] [client]
         [calibration] [found_rate] [launch] [registry] [sharing] [submission_check] [submission_build] [store]
-        [--target T [--on-host]] [--json] [--write]
+        [campaigns] [--target T [--on-host]] [--json] [--write]
 
 `--target cuda` measures the harness against the bare framework on that target's device, with `--on-host` without
 containers, by the Python that runs this (docs/measure-on-a-bare-gpu.md).
@@ -44,6 +44,7 @@ PARTS = (
     "submission_check",
     "submission_build",
     "store",
+    "campaigns",
 )
 DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- bars: begin -->", "<!-- bars: end -->"

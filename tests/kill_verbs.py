@@ -232,7 +232,7 @@ class SubmissionBuild(Verb):
 
     def check(self, said: Said) -> None:
         written = said.document["written"]
-        require(written["added"] + written["replaced"] == 2, "not both results were written")
+        require(sum(written.values()) == 2, "not both results were written")
         require(not list(self.world.folder.glob(".tree.*")), "something is left beside the tree")
         found = self.world.do("submission", "check", str(self.tree), "--round", self.round, code=self.checked)
         require(found.document["results"] == 2, "the check does not find both results")

@@ -6,17 +6,17 @@
     for result in api.run(["image-fashion"], scenarios=["Offline"], mode="accuracy")["results"]:
         print(result["metrics"]["accuracy"]["value"], result["image_digest"])
 
-`api.images`, `api.assets`, `api.recipes`, `api.submission` and `api.store` have the verbs of those groups. Every call
-takes ``recipes``, ``locked`` and ``engine`` beside its own options. Failures are raised as the classes of
-`orchestrator.errors`, an option that does not exist as TypeError. Talk is silent unless
-`talk=True` sends it to stderr. Keys may be added to a document, never renamed.
+`api.images`, `api.assets`, `api.recipes`, `api.campaign`, `api.submission` and `api.store` have the verbs of those
+groups. Every call takes ``recipes``, ``locked`` and ``engine`` beside its own options. Failures are raised as the
+classes of `orchestrator.errors`, an option that does not exist as TypeError. Talk is silent unless `talk=True` sends
+it to stderr. Keys may be added to a document, never renamed.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.api import assets, images, recipes, store, submission
+from orchestrator.api import assets, campaign, images, recipes, store, submission
 from orchestrator.api.calls import (
     OF_EVERY_CALL,
     context_of,
@@ -40,6 +40,7 @@ __all__ = [
     "assets",
     "benchmarks",
     "build",
+    "campaign",
     "compare",
     "doctor",
     "engine_ensure",

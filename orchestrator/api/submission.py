@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.api.calls import OF_EVERY_CALL, document_of, only_context, request_of, results_in
+from orchestrator.api.calls import OF_EVERY_CALL, document_of, only_context, progress_of, request_of, results_in
 
 if TYPE_CHECKING:
     import os
@@ -56,6 +56,28 @@ def check(tree: str | os.PathLike[str], *, round: str, **options: Any) -> Docume
     would be refused raises nothing: ``good`` says so. Raises `UsageError` for an unknown round, rule or folder.
     """
     return document_of(_checked(tree, round, options))
+
+
+def check_official(
+    tree: str | os.PathLike[str],
+    *,
+    round: str,  # noqa: A002 (the option's name)
+    target: str | None = None,
+    talk: bool = False,
+    **options: Any,
+) -> Document:
+    """Our check and the round's own checker in its image, as ``mlorch submission check --official --json``.
+
+    ``official`` of the document has the other verdict and every difference; ``options`` as `check`. Raises what `check`
+    and a build raise.
+    """
+    from orchestrator.operations.submission_official import check_officially
+    from orchestrator.operations.submissions import CheckRequest
+
+    progress = progress_of(talk=talk)
+    context = only_context({name: options.pop(name) for name in OF_EVERY_CALL if name in options}, progress)
+    request = request_of(CheckRequest, options, tree=Path(tree), round=round)
+    return document_of(check_officially(context, request, progress, target=target))
 
 
 def summary(tree: str | os.PathLike[str], *, round: str, **options: Any) -> str:  # noqa: A002 (the option's name)

@@ -33,7 +33,10 @@ class CampaignCell:
 
     def value(self, name: str, default: str = "") -> str:
         """The value of an axis."""
-        return next((value for axis, value in self.axes if axis == name), default)
+        for axis, value in self.axes:
+            if axis == name:
+                return value
+        return default
 
     @property
     def changes(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ NAME = "journal"
 LARGEST = 256 * 2**20
 """Bytes of a journal: that of 100,000 cells has 40 MB."""
 _SUM = 16
+_NUMBERS = frozenset((int, float))
 _START = "mlorch campaign journal 1"
 DONE, INVALID, FAILED = "done", "invalid", "failed"
 """How a cell ends: with a result that counts, with one that does not, with none."""
@@ -127,13 +128,19 @@ def _line(document: Any) -> JournalLine | None:
     except TypeError:  # another key, or no object
         return None
     texts = type(line.place) is type(line.folder) is type(line.outcome) is type(line.why) is str
-    if not texts or type(line.seconds) not in {int, float}:
+    if not texts or not _is_name(line.folder) or type(line.seconds) not in _NUMBERS:
         return None
     if not line.runs:
         return line
-    if type(line.runs) is not list or not all(type(run) is str for run in line.runs):
+    runs: object = line.runs  # JSON knows no tuples
+    if not isinstance(runs, list) or not all(type(run) is str and _is_name(run) for run in runs):
         return None
-    return line._replace(runs=tuple(line.runs))
+    return line._replace(runs=tuple(runs))
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be a folder below ours, and leads nowhere else."""
+    return "/" not in text and not text.startswith(".")
 
 
 def _sum(last: str, body: bytes) -> str:

@@ -25,7 +25,7 @@ _ABOUT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedCell:
-    """A cell with all that decides its result by name, and the hash of that: what it ``shared`` with others, and its own.
+    """A cell with all that decides its result, by name: what others have too, its own, and the hash of both.
 
     ``obstacle`` says why it cannot be run on this host (a message and a slug); it has no key then.
     """

@@ -10,6 +10,8 @@ from orchestrator.commands.campaign_plan import campaign_argument
 from orchestrator.commands.common import output_option, results_option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from orchestrator.console import Console
 
 
@@ -30,13 +32,15 @@ def command(campaign: str, results_dir: str | None, console: Console, *, as_csv:
     from orchestrator.campaigns.table import to_csv
     from orchestrator.definitions.settings import read_settings
     from orchestrator.operations.campaign.export import campaign_rows
-    from orchestrator.operations.campaign.request import folder_of
+    from orchestrator.operations.campaign.places import folder_of
 
     if as_csv and console.quiet:
         raise click.UsageError("--csv and --json exclude each other")
-    rows = campaign_rows(folder_of(read_settings().results_folder(results_dir), campaign))
+    rows: Sequence[Mapping[str, object]] = campaign_rows(
+        folder_of(read_settings().results_folder(results_dir), campaign)
+    )
     if pareto:
-        rows = list(front(rows, [name.strip() for name in pareto.split(",") if name.strip()]))
+        rows = front(rows, [name.strip() for name in pareto.split(",") if name.strip()])
     if console.quiet:
         console.document({"campaign": campaign, "rows": rows})
     else:

@@ -86,7 +86,7 @@ def status(campaign: str, results_dir: str | None, console: Console, *, cells: b
     Exits with 0 when every cell is measured and counts.
     """
     from orchestrator.definitions.settings import read_settings
-    from orchestrator.operations.campaign.request import folder_of
+    from orchestrator.operations.campaign.places import folder_of
     from orchestrator.operations.campaign.status import campaign_status
 
     found = campaign_status(folder_of(read_settings().results_folder(results_dir), campaign))

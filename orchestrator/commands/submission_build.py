@@ -107,7 +107,8 @@ def _say_written(console: Console, built: SubmissionBuild) -> None:
         console.warn(
             f"{path} stays as it is in the tree; it says otherwise: {', '.join(fields)} (--overlay writes it anew)"
         )
-    console.say(f"{count} in {built.request.tree}/{plan.root}: {written.added} new, {written.replaced} replaced")
+    made = f"{written.added} new, {written.replaced} replaced, {written.unchanged} unchanged"
+    console.say(f"{count} in {built.request.tree}/{plan.root}: {made}")
 
 
 def overlay_text(plan: TreePlan) -> str:

@@ -60,11 +60,11 @@ def finding_lines(finding: Finding) -> Iterator[str]:
 
 def _show_annotations(console: Console, found: SubmissionCheck) -> None:
     """Annotations, and all that GitHub has no room for as text; none of it can be a command of the log."""
-    from orchestrator.ci.markers import GitHub
+    from orchestrator.ci.markers import GitHub, markdown_table
     from orchestrator.operations.submission_forms import SHOWN, annotated
 
     top = str(_top())
-    console.ci = GitHub(workspace=top, folder=top)
+    console.ci = GitHub(workspace=top, folder=top, summary=os.environ.get("GITHUB_STEP_SUMMARY", ""))
     shown = annotated(found, Path(top))
     for problem in shown.problems:
         console.annotation(problem)
@@ -73,6 +73,10 @@ def _show_annotations(console: Console, found: SubmissionCheck) -> None:
         show_findings(console, shown.others)
     _show_refused(console, found)
     show_counts(console, found)
+    levels = {finding.rule: finding.level for finding in found.findings}
+    rows = [(rule, levels[rule], f"{count:,}") for rule, count in found.by_rule().items()]
+    title = f"Submission check, {found.checked.round}"
+    console.summary(markdown_table(title, ("rule", "level", "findings"), rows, right=(2,), note=counts_text(found)))
 
 
 def _show_refused(console: Console, found: SubmissionCheck) -> None:
@@ -85,6 +89,11 @@ def _show_refused(console: Console, found: SubmissionCheck) -> None:
 
 def show_counts(console: Console, found: SubmissionCheck) -> None:
     """How much was looked at, and the verdict."""
+    console.result(counts_text(found))
+
+
+def counts_text(found: SubmissionCheck) -> str:
+    """The same as a line."""
     checked = found.checked
     errors = sum(finding.level == "error" for finding in found.findings)
     warnings = sum(finding.level == "warning" for finding in found.findings)
@@ -93,4 +102,4 @@ def show_counts(console: Console, found: SubmissionCheck) -> None:
     told = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
     if hints:
         told += f", {counted(hints, 'hint')}"
-    console.result(f"{checked.round}: {checked.results:,} results, {len(checked.rows):,} rows, {told}: {verdict}")
+    return f"{checked.round}: {checked.results:,} results, {len(checked.rows):,} rows, {told}: {verdict}"

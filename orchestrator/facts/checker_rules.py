@@ -52,7 +52,6 @@ Check = Literal[
 ]
 """The rules that rounds treat differently; docs/rounds.md says what each one is."""
 CHECKS: tuple[str, ...] = get_args(Check)
-OpenAccuracy = Literal["any", "any-figure"]
 
 
 class Program(NamedTuple):
@@ -199,6 +198,14 @@ class CheckerRules:
     """What the SUT's name has to contain, of a system over a network."""
     columns: tuple[str, ...] = ()
     """Of the summary."""
+    summary_form: Literal["script", "package"] = "script"
+    """Whose form the summary has: the script's, or that of the package which took its place in v6.0."""
+    whole_models: bool = False
+    """Whether a model that lacks a scenario shows no result, and one with a scenario too many neither."""
+    open_forgives: tuple[str, ...] = ()
+    """Rules of accuracy tests that refuse nothing in the open division, once a figure is shown."""
+    offline_divisions: tuple[str, ...] = ()
+    """Divisions in which Offline's query has a least number of samples."""
     units: Mapping[str, str] = field(default_factory=dict)
     """By scenario; a model may have its own."""
     units_by: Literal["folder", "model"] = "model"
@@ -211,9 +218,6 @@ class CheckerRules:
     """By metric, a pattern (`facts.patterns`) of a line of `accuracy.txt`, from its start; the value is its group."""
     accuracy_column: Literal["number", "named"] = "named"
     """How the summary has it: the last figure alone, which is all that counts then, or each with its metric."""
-    open_accuracy: OpenAccuracy = "any"
-    """What of an accuracy test is for reading only in the open division, once there is a figure: all that is wrong with
-    it (`any`), or the figure and its hash alone (`any-figure`)."""
     forgiven_errors: tuple[str, ...] = ()
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[Inferred, ...] = ()
@@ -226,10 +230,16 @@ class CheckerRules:
     equal_issue: EqualIssue = field(default_factory=EqualIssue)
     token_limits: tuple[str, ...] = ()
     """Scenarios in which the latencies of tokens are limited; the streams are held to Server's."""
+    limits_by: Literal["shown", "run"] = "shown"
+    """Whose limits the checker holds a test to: of the scenario that it is shown as, or that LoadGen ran."""
     tests: Mapping[str, ComplianceFiles] = field(default_factory=dict)
     endpoints: Endpoints = field(default_factory=Endpoints)
+    compliance_accuracy: Literal["always", "differs"] = "always"
+    """When TEST01 needs its `accuracy` folder: always, or where the outputs are not equal to the letter."""
     delta_percent: float = 0
     """How far the accuracy of TEST01's outputs may be from the whole, in percent of it."""
+    delta_by: Literal["letter", "metric"] = "letter"
+    """Whether it looks up a metric's own by its name, or by its first letter and so never finds it."""
     delta_percent_high: float = 0
     """The same of the `-99.9` models."""
     test05_seeds: Mapping[str, int] = field(default_factory=dict)

@@ -122,7 +122,7 @@ class RunStep:
         if self.external is not None:
             return (*beside, *(step.container for step in self.external.steps))
         if self.power is not None:
-            return (self.power.client, self.power.ranging, self.container, self.power.check)
+            return (*beside, self.power.client, self.power.ranging, self.container, self.power.check)
         after = [one for one in (self.scoring, self.verification) if one is not None]
         return (*beside, self.container, *after)
 
@@ -147,12 +147,11 @@ class RunStep:
     @property
     def beside(self) -> tuple[ContainerSpec, ...]:
         """Those that run beside its client, or its test, until they are stopped."""
-        if self.power is not None:
-            return (self.power.client,)
+        power = () if self.power is None else (self.power.client,)
         if self.roles is None:
-            return ()
+            return power
         null = () if self.roles.null_server is None else (self.roles.null_server,)
-        return (self.roles.probes, *null, *(one.container for one in self.roles.servers))
+        return (self.roles.probes, *null, *(one.container for one in self.roles.servers), *power)
 
     @property
     def deviations(self) -> tuple[str, ...]:

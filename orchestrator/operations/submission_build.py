@@ -97,9 +97,13 @@ class SubmissionBuild:
                 for group, named in self.plan.unknown.items()
             },
             "others": self.plan.others,
-            "written": None if written is None else {"added": written.added, "replaced": written.replaced},
+            "written": None if written is None else _written_document(written),
             "kept": {} if written is None else {path: list(fields) for path, fields in written.kept},
         }
+
+
+def _written_document(written: Written) -> dict[str, int]:
+    return {"added": written.added, "replaced": written.replaced, "unchanged": written.unchanged}
 
 
 def build_submission(context: Context, request: BuildRequest) -> SubmissionBuild:

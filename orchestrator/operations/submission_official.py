@@ -87,7 +87,7 @@ def check_officially(
     return OfficialCheck(
         ours=ours,
         theirs=theirs,
-        beside=side_by_side(ours.checked, kept.checked, theirs),
+        beside=side_by_side(ours.checked, kept.checked, theirs, depth),
         image=image,
         commit=program.commit,
     )

@@ -73,8 +73,8 @@ def repair_submission(context: Context, request: RepairRequest) -> SubmissionRep
     models = _models(context, request)
     asked = CheckRequest(tree=request.tree, round=request.round, submitter=request.submitter)
     check = check_submission(context, asked)
-    divisions = rulebook_of(context, request.round, request.tree).checker.divisions
-    listing = list_submission(tree, divisions, request.submitter)
+    checker = rulebook_of(context, request.round, request.tree).checker
+    listing = list_submission(tree, checker.divisions, request.submitter)
     findings = check.checked.findings
     logs = {folder: facts for folder in log_folders(findings) if (facts := _log(tree, folder)) is not None}
     mapped = {
@@ -82,7 +82,7 @@ def repair_submission(context: Context, request: RepairRequest) -> SubmissionRep
         for found in findings
         if (name := found.path.rpartition("/")[2]) in models and found.path.startswith("open/")
     }
-    plan = plan_repairs(findings, listing.root, logs, mapped)
+    plan = plan_repairs(findings, listing.root, logs, mapped=mapped, must_say=checker.fields.system_filled)
     if request.dry or not plan.steps:
         return SubmissionRepair(request=request, plan=plan, kept=None, after=check)
     kept = (request.kept or tree.parent / f"{tree.name}.kept").resolve()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NothingSelectedError, UsageError
@@ -15,7 +15,8 @@ from orchestrator.host.replacing import replacing
 from orchestrator.submissions.check import Checked, check_tree
 from orchestrator.submissions.findings import Rulebook
 from orchestrator.submissions.kept import Kept
-from orchestrator.submissions.plausibility.hints import HINTS, hints_of
+from orchestrator.submissions.plausibility.hints import HINTS, hints_of, systems_without_rows
+from orchestrator.submissions.reading import Reader
 from orchestrator.submissions.rows import summary_text
 from orchestrator.submissions.rules import ALL_RULES
 
@@ -75,7 +76,8 @@ class SubmissionCheck:
     def summary(self) -> str:
         """The official summary as CSV."""
         checked = self.checked
-        return summary_text(checked.columns, checked.rows, as_official=self.request.as_official)
+        form = checked.form if self.request.as_official else ""
+        return summary_text(checked.columns, checked.rows, as_official=form)
 
     def by_rule(self) -> dict[str, int]:
         """How often each rule is broken, the most frequent first."""
@@ -119,8 +121,16 @@ def check_submission(context: Context, request: CheckRequest) -> SubmissionCheck
             hint=f"a tree has DIVISION/SUBMITTER/results, and divisions are {', '.join(rules.checker.divisions)}",
             slug="no-results",
         )
-    hints = hints_of(checked.columns, checked.rows, kept_parts(context), book)
-    return SubmissionCheck(request=request, checked=checked, hints=hints)
+    return SubmissionCheck(request=request, checked=checked, hints=_hints(context, request.tree, checked, book))
+
+
+def _hints(context: Context, tree: Path, checked: Checked, book: Rulebook) -> tuple[Finding, ...]:
+    parts, reader = kept_parts(context), Reader(tree, frozenset())
+    try:
+        others = list(systems_without_rows(checked, reader, parts, book))
+    finally:
+        reader.close()
+    return hints_of(checked.columns, checked.rows, parts, book, others)
 
 
 def rulebook_of(
@@ -204,4 +214,4 @@ def write_page(context: Context, check: SubmissionCheck, path: Path) -> None:
     layout = context.catalog.round_rules(check.request.round).checker.layout
     name = check.request.tree.resolve().name
     with replacing(path) as temporary:
-        temporary.write_text(page_html(check.checked, name, layout), encoding="utf-8")
+        temporary.write_text(page_html(replace(check.checked, findings=check.findings), name, layout), encoding="utf-8")

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from orchestrator.facts.record import RunRecord
 
 SIMULATED = "simulated"
-_PREFIXES = ((1.0, 1.0, "J"), (1e-3, 1e3, "mJ"), (0.0, 1e6, "µJ"))
+_PREFIXES = ((1.0, 1.0, "J"), (1e-3, 1e3, "mJ"))
+_SMALLEST = (1e6, "µJ")
 
 
 def power_text(fact: PowerFact | None) -> str:
@@ -50,7 +51,7 @@ def informal_rows(fact: InformalPower) -> list[tuple[str, str]]:
 
 def joules(value: float) -> str:
     """An energy in the unit that suits it: ``1.214 J``, ``6.101 mJ``."""
-    scale, unit = next((scale, unit) for least, scale, unit in _PREFIXES if value >= least)
+    scale, unit = next(((scale, unit) for least, scale, unit in _PREFIXES if abs(value) >= least), _SMALLEST)
     return f"{number(value * scale)} {unit}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from orchestrator.results.examples import FILE as EXAMPLES
 from orchestrator.results.measure import ACCURACY
 from orchestrator.runs.artifacts import lent_artifacts
 from orchestrator.runs.console_log import ACCURACY_LOG, LARGEST_LOG, LOG, ConsoleLog, tail
+from orchestrator.runs.ended import Ended
 from orchestrator.runs.external import Output, log_of
 from orchestrator.runs.kept_servers import KeptServers
 from orchestrator.runs.one_container import Followed, follow
@@ -32,39 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import TextIO
 
-    from orchestrator.engines import ContainerExit, Engine
-    from orchestrator.facts.containers import ContainerSpec, Deployed
+    from orchestrator.engines import Engine
+    from orchestrator.facts.containers import ContainerSpec
     from orchestrator.facts.external import ExternalRun, PlannedArtifact, PlannedStep
-    from orchestrator.facts.power import Clock
-    from orchestrator.facts.record import ArtifactsFact, RoleFact, StepFact
+    from orchestrator.facts.record import RoleFact, StepFact
     from orchestrator.facts.runs import RunStep, TimeLimit
     from orchestrator.runs.ceilings import Ceilings
     from orchestrator.runs.roles import Servers
     from orchestrator.runs.runner import Watcher
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """The containers of a test that ran to their end; ``left`` is what was done to its artefacts, by file.
-
-    Of an external harness ``output`` is what its steps printed, ``steps`` what ran, and ``error`` why a step did not
-    do its work; ``exit`` is then the one of the LoadGen test, or of the step before it that failed. Where the servers
-    of a client were not ready there is none, and ``error`` says why.
-    """
-
-    exit: ContainerExit | None
-    left: Mapping[str, str]
-    output: Output | None = None
-    deployed: Deployed | None = None
-    steps: tuple[StepFact, ...] = ()
-    error: StepFailed | None = None
-    artifacts: ArtifactsFact | None = None
-    clocks: tuple[Clock, ...] = ()
-    """Those that were compared before power was measured."""
-
-    @property
-    def did_its_work(self) -> bool:
-        return self.error is None and self.exit is not None and self.exit.exit_code == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,15 +81,38 @@ class Containers:
         return replace(ended, left=artifacts.left, artifacts=artifacts.found)
 
     def _powered(self, step: RunStep, container: ContainerSpec, folder: Path) -> Ended:
-        """A test measured with power. Where that does not come to its end, `Ended` tells why."""
+        """A test measured with power, beside its servers where it has some. What ends it early is told in `Ended`."""
         from orchestrator.runs.power_run import measure_with_power
 
-        say, follow = partial(self._say, step), partial(self._follow, step)
-        found = measure_with_power(
-            step, container, folder, engine=self.engine, secrets=self.secrets, say=say, follow=follow
-        )
-        ended = Ended(exit=None, left={}, error=found.error, clocks=found.clocks)
-        return ended if found.test is None else replace(ended, exit=found.test.exit, deployed=found.test.deployed)
+        follow: Callable[..., Followed] = partial(self._follow, step)
+        with nullcontext() if step.roles is None else self._beside(step, folder) as servers:
+            try:
+                if servers is not None:
+                    self._measure_ceiling(step, servers, folder)
+                    servers.start_servers()  # a model takes its time to load, and the analyser need not see that
+                    follow = partial(self._follow_beside, step, servers)
+                ended = measure_with_power(
+                    step, container, folder, self.engine, self.secrets, partial(self._say, step), follow
+                )
+            except StepFailed as failed:  # of its servers
+                ended = Ended(exit=None, left={}, error=failed)
+            if servers is not None:
+                servers.may_stay = ended.did_its_work
+        return ended
+
+    def _follow_beside(
+        self, step: RunStep, servers: Servers, container: ContainerSpec, log: Path, *, counts: bool
+    ) -> Followed:
+        """One container; a client is stopped where a server ends. Raises `StepFailed` where one did."""
+        if container.network != step.container.network:
+            return self._follow(step, container, log, counts=counts)
+        with self._watched(servers, container):
+            followed = self._follow(step, container, log, counts=counts)
+            if followed.exit.exit_code != 0:
+                servers.wait_for_end()
+        if servers.gone is not None:
+            raise servers.gone
+        return followed
 
     def _served(self, step: RunStep, client: ContainerSpec, folder: Path) -> Ended:
         """A client and its servers. A server that is not ready, or ends too early, is told in `Ended`."""
@@ -155,8 +154,7 @@ class Containers:
     @contextmanager
     def _watched(self, servers: Servers, client: ContainerSpec) -> Iterator[None]:
         """The servers are there, and where one ends meanwhile the client is stopped. Raises as `start_servers`."""
-        if not servers.are_started:
-            servers.start_servers()
+        servers.start_servers()
         with servers.watched(Stopper(self.engine, client.name, None).stop):
             yield
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +14,7 @@ from orchestrator.host.other_clocks import ntp_clock, power_server_clock
 from orchestrator.host.scratch import scratch_folder
 from orchestrator.results.power import CHECK_LOG
 from orchestrator.runs.console_log import LOG, tail
+from orchestrator.runs.ended import Ended
 from orchestrator.runs.power_session import PowerSession
 from orchestrator.runs.step_mounts import with_artifacts
 from orchestrator.runs.time_limits import timeout_failure
@@ -37,32 +38,22 @@ class Follow(Protocol):
     def __call__(self, container: ContainerSpec, log: Path, *, counts: bool) -> Followed: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PowerEnded:
-    """How it ended: the test that counts (None where it did not come to that), why there is no figure, the clocks."""
-
-    test: Followed | None = None
-    error: StepFailed | None = None
-    clocks: tuple[Clock, ...] = ()
-
-
 def measure_with_power(
     step: RunStep,
     container: ContainerSpec,
     folder: Path,
-    *,
     engine: Engine,
     secrets: tuple[str, ...],
     say: Callable[[str], None],
     follow: Follow,
-) -> PowerEnded:
+) -> Ended:
     """The ranging run and the test; ``container`` is the test's, with what it was lent. Raises as the engine does."""
     planned = step.power
     assert planned is not None  # whoever measures with power has it planned
     try:
         clocks = _agreeing_clocks(planned.server)
     except StepFailed as refused:
-        return PowerEnded(error=refused)
+        return Ended(exit=None, left={}, error=refused)
     (shared,) = planned.client.mounts
     with scratch_folder(Path(shared.source).parent, "session-") as exchange:
         session = PowerSession(engine, planned, folder, exchange, secrets)
@@ -76,7 +67,8 @@ def measure_with_power(
         discard(folder / RANGING)  # its logs are in the session
         say("checking the session by MLCommons' check.py")
         error = _checked(planned, folder, follow)
-    return PowerEnded(test=test, error=error, clocks=clocks)
+    ended = Ended(exit=None, left={}, error=error, clocks=clocks)
+    return ended if test is None else replace(ended, exit=test.exit, deployed=test.deployed)
 
 
 def _agreeing_clocks(server: PowerServer) -> tuple[Clock, ...]:
@@ -165,6 +157,7 @@ def _checked(planned: PlannedPower, folder: Path, follow: Follow) -> StepFailed 
     from orchestrator.results.power import checks_of
 
     log = folder / CHECK_LOG
+    discard(log)  # the test may have put something there
     ended = follow(planned.check, log, counts=False)
     if checks_of(folder):
         return None

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from orchestrator.facts.record import RunRecord
     from orchestrator.facts.runs import RunStep
     from orchestrator.runs.ceilings import Ceilings
-    from orchestrator.runs.containers import Ended
+    from orchestrator.runs.ended import Ended
     from orchestrator.runs.record import RecordContext, Session
     from orchestrator.runs.reservation import Reserved
 
@@ -291,6 +291,8 @@ def _power(record: RunRecord, folder: Path, measured: Measured, ended: Ended) ->
     """What the test drew; None where that was not to be measured."""
     if record.power is None:
         return None
+    if ended.error is not None:  # what lies there then is no session: the test itself may have put it there
+        return replace(record.power, clocks=ended.clocks)
     from orchestrator.results.power import power_fact
 
     return power_fact(record.power, folder, record.scenario, measured.loadgen, ended.clocks)

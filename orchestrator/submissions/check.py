@@ -47,6 +47,8 @@ class Checked:
 
     round: str
     columns: tuple[str, ...]
+    form: str
+    """Of the official summary."""
     findings: tuple[Finding, ...]
     rows: tuple[tuple[str, ...], ...]
     results: int
@@ -68,7 +70,7 @@ def check_tree(
     What ``kept`` has of systems that did not change is not read again.
     """
     tree = list_submission(root, book.checker.divisions, submitter)
-    if not book.as_official:
+    if not book.as_official or book.checker.summary_form == "package":  # that one sorts
         for folder in tree.root.walk():
             folder.sort()
     reader = Reader(root, wanted_keys(book.round))
@@ -101,6 +103,7 @@ def _checked(source: Source, book: Rulebook, submitter: str, processes: int, kep
     return Checked(
         round=book.round.name,
         columns=book.checker.columns,
+        form=book.checker.summary_form,
         findings=tuple(findings),
         rows=tuple(rows),
         results=sum(outcome.results for outcome in outcomes),

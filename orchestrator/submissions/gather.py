@@ -214,6 +214,8 @@ def _code(source: Source, where: Mapping[str, str], json_name: str) -> tuple[str
     model's. A file instead of the model's folder names another one."""
     template = source.rules.checker.layout.code
     base = filled(before(template, "model"), **where)
+    if "{model}" not in template:
+        return base, source.tree.find(base) is not None
     ending = f"_{where['scenario']}.json"
     end = ending if json_name.endswith(ending) else ".json"
     implementation = json_name[len(where["system"]) + 1 : -len(end)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.submissions.figures import figure_of
 from orchestrator.submissions.findings import Finding, findings_of
 from orchestrator.submissions.rows import Shown, rows_of
-from orchestrator.submissions.rules.accuracy import ACCURACY_RULES, FIGURE_RULES, FILE_RULES, judged
+from orchestrator.submissions.rules.accuracy import ACCURACY_RULES, FILE_RULES, judged
 from orchestrator.submissions.rules.compliance import COMPLIANCE_RULES
 from orchestrator.submissions.rules.measurements import MEASUREMENT_RULES
 from orchestrator.submissions.rules.models import MODEL_RULES, SCENARIO_RULES, ModelFacts
@@ -100,7 +100,8 @@ def _judge_model(system: SystemFacts, results: Sequence[ResultFacts], book: Rule
     findings: list[Finding] = []
     rows: list[tuple[str, ...]] = []
     refused: list[str] = []
-    good: set[str] = set()
+    whole = book.checker.whole_models
+    good: set[str] = {result.scenario for result in results} if whole else set()
     errors = 0
     for result in results if model is not None else ():
         assert model is not None
@@ -117,6 +118,8 @@ def _judge_model(system: SystemFacts, results: Sequence[ResultFacts], book: Rule
     of_model = findings_of(MODEL_RULES, facts, book)
     if book.refuses(of_model):
         refused.append(path)
+    if whole and book.refuses((*of_model, *(found for found in findings if found.rule == "scenario"))):
+        rows = []
     return SystemOutcome((*findings, *of_model), tuple(rows), len(results), tuple(refused))
 
 
@@ -151,9 +154,8 @@ def _accuracy(result: ResultFacts, book: Rulebook) -> Iterator[Finding]:
     """
     shown = bool(judged(result, book).figures) or (book.as_official and book.checker.answer("open-accuracy") == "skip")
     taken = not result.closed and shown
-    figure_alone = book.checker.open_accuracy == "any-figure"
     for found in findings_of(ACCURACY_RULES, result, book):
-        if taken and (found.rule in FIGURE_RULES if figure_alone else found.rule not in FILE_RULES):
+        if taken and found.rule in book.checker.open_forgives:
             yield found._replace(level="warning", official="tell")
         else:
             yield found

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.host.untrusted import FilesBelow, UnreadableFile
 from orchestrator.submissions.detail_log import BLOCK
 from orchestrator.submissions.reading import LARGEST_LOG
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
     from orchestrator.submissions.findings import Finding
 
 _LINE = re.compile(r"\bline ([0-9]{1,9})\b")
-_QUOTED = re.compile(r"`([A-Za-z_][A-Za-z0-9_.]*)`")
+_QUOTED = re.compile(r"`([A-Za-z_][A-Za-z0-9_.-]*)`")
 _FIGURE = re.compile(r" is `?([0-9.]+)[`;]")
 _KEY_OF_RULE = {
     "validity": "result_validity",
@@ -34,6 +35,18 @@ _KEY_OF_RULE = {
     "loadgen-version": "loadgen_version",
 }
 """What the rules of a detail log look at, where their message does not name it between backticks."""
+_SCALAR = rb'("(?:[^"\\\n]|\\.)*"|[^,\n}{[]*)'
+"""A value of JSON on one line, as it is written; nothing of an object or a list."""
+
+
+class Place(NamedTuple):
+    """A line (from 1; 0 where there is none), and what is written there as the value of a key."""
+
+    line: int
+    raw: str = ""
+
+
+_NOWHERE = Place(0)
 
 
 class Lines:
@@ -46,17 +59,17 @@ class Lines:
         """Let go of the folders that are held open."""
         self._files.close()
 
-    def of_keys(self, path: str, keys: Collection[str]) -> dict[str, int]:
-        """The first line (from 1) of each key: of LoadGen's entries in a detail log, else of a JSON object."""
-        form = rb'"key": "(%b)"' if path.endswith("_detail.txt") else rb'"(%b)"\s*:'
-        return self._of(path, keys, form)
+    def of_keys(self, path: str, keys: Collection[str]) -> dict[str, Place]:
+        """Where each key stands first: of LoadGen's entries in a detail log, else of a JSON object; its value too."""
+        form = rb'"key": "(%b)", "value": ' if path.endswith("_detail.txt") else rb'"(%b)"\s*:\s*'
+        return self._of(path, keys, form + _SCALAR)
 
-    def of_texts(self, path: str, texts: Collection[str]) -> dict[str, int]:
-        """The first line (from 1) on which each text stands."""
-        return self._of(path, texts, rb"(%b)")
+    def of_texts(self, path: str, texts: Collection[str]) -> dict[str, Place]:
+        """Where each text stands first."""
+        return self._of(path, texts, rb"(%b)()")
 
-    def _of(self, path: str, wanted: Collection[str], form: bytes) -> dict[str, int]:
-        found = dict.fromkeys(wanted, 0)
+    def _of(self, path: str, wanted: Collection[str], form: bytes) -> dict[str, Place]:
+        found = dict.fromkeys(wanted, _NOWHERE)
         missing = {text.encode(errors="surrogateescape"): text for text in wanted if text}
         if not missing:
             return found
@@ -64,19 +77,14 @@ class Lines:
         pattern = re.compile(form % b"|".join(re.escape(text) for text in longest_first))
         try:
             with self._files.opened(path, LARGEST_LOG) as stream:
-                line, rest = 1, b""
-                while missing and (block := stream.read(BLOCK)):
-                    data = rest + block
-                    end = data.rfind(b"\n") + 1 or len(data)
-                    for match in pattern.finditer(data, 0, end):
+                for line, data in _pieces(stream):
+                    for match in pattern.finditer(data):
                         text = missing.pop(match[1], None)
                         if text is not None:
-                            found[text] = line + data.count(b"\n", 0, match.start())
-                    line += data.count(b"\n", 0, end)
-                    rest = data[end:]
-                for match in pattern.finditer(rest):
-                    if (text := missing.pop(match[1], None)) is not None:
-                        found[text] = line
+                            at = line + data.count(b"\n", 0, match.start())
+                            found[text] = Place(at, match[2].decode(errors="replace").strip())
+                    if not missing:
+                        break
         except UnreadableFile:
             pass
         return found
@@ -91,6 +99,18 @@ class Lines:
         lines = {path: self.of_keys(path, wanted) for path, wanted in keys.items() if wanted}
         figures = {path: self.of_texts(path, wanted) for path, wanted in texts.items() if wanted}
         return [_line(each, lines.get(each.path, {}), figures.get(each.path, {})) for each in findings]
+
+
+def _pieces(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """A file in pieces of whole lines, each with the number of its first line; a line without an end is cut."""
+    line, rest = 1, b""
+    while block := stream.read(BLOCK):
+        data = rest + block
+        end = data.rfind(b"\n") + 1 or len(data)
+        yield line, data[:end]
+        line += data.count(b"\n", 0, end)
+        rest = data[end:]
+    yield line, rest
 
 
 def _keys(found: Finding) -> list[str]:
@@ -109,13 +129,13 @@ def _figure(found: Finding) -> list[str]:
     return [figure[1]] if figure is not None else []
 
 
-def _line(found: Finding, keys: dict[str, int], figures: dict[str, int]) -> int:
+def _line(found: Finding, keys: dict[str, Place], figures: dict[str, Place]) -> int:
     told = _LINE.search(found.message)
     if told is not None:
         return int(told[1])
     for key in _keys(found):
-        if keys.get(key):
-            return keys[key]
+        if keys.get(key, _NOWHERE).line:
+            return keys[key].line
     for figure in _figure(found):
-        return figures.get(figure, 0)
+        return figures.get(figure, _NOWHERE).line
     return 0

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from orchestrator.submissions.detail_log import DetailLog
 from orchestrator.submissions.facts import Document
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def rows_of(result: ResultFacts, model: ModelRules, shown: Shown, book: Rulebook
     """The rows of a result: its performance, then its power where that was measured."""
     fields = result.system.fields
     values = _values(result, shown, book)
+    if book.as_official and book.checker.summary_form == "package":
+        values |= _as_the_package(result, nameplate=bool(book.checker.layout.nameplate_power))
     power_alone = shown.power is not None and _truth(fields.get("system_power_only"))
     rows = []
     if not power_alone:
@@ -75,7 +78,33 @@ def _values(result: ResultFacts, shown: Shown, book: Rulebook) -> dict[str, str]
         "inferred": str(int(shown.inferred)),
         "has_power": str(shown.power is not None),
         "weight_data_types": str(types).replace('"', "'"),
+        "total_accelerators": _product(fields.get("number_of_nodes"), fields.get("accelerators_per_node")),
     }
+
+
+def _as_the_package(result: ResultFacts, *, nameplate: bool) -> dict[str, str]:
+    """The values that the package has otherwise, most of them without meaning to; ``nameplate``: it asks for power."""
+    run, fields = result.run, result.system.fields
+    log = run.log if isinstance(run.log, DetailLog) else None
+    types = result.measurements.description
+    return {
+        "Availability": str(fields.get("status")),
+        "Scenario": result.folder,
+        "Location": run.path,
+        "compliance": result.system.division,
+        "errors": "0",
+        "inferred": str(int(log is None or log.values.get("effective_scenario") != result.folder)),
+        "weight_data_types": str(types.fields.get("weight_data_types")) if isinstance(types, Document) else "",
+        "design_power_watts": (str(fields.get("system_power_capacity") if result.power else None) if nameplate else ""),
+    }
+
+
+def _product(nodes: Any, accelerators: Any) -> str:
+    """All accelerators of a system; empty where the numbers are none."""
+    try:
+        return str(int(nodes) * int(accelerators))
+    except (TypeError, ValueError):
+        return ""
 
 
 _OF_THE_SYSTEM = (
@@ -108,13 +137,18 @@ def _row(values: dict[str, str], book: Rulebook) -> tuple[str, ...]:
     return tuple(values.get(column, "") for column in book.checker.columns)
 
 
-def summary_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, as_official: bool = False) -> str:
-    """The summary as CSV. The official checker quotes some columns always, and never a quote within."""
+def summary_text(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, as_official: str = "") -> str:
+    """The summary as CSV.
+
+    ``as_official`` is the form of the round's official checker (`CheckerRules.summary_form`), which quotes some
+    columns always, or all of them, and never a quote within.
+    """
     if as_official:
+        quoted = _QUOTED if as_official == "script" else frozenset(columns)
         lines = [",".join(columns)]
         for row in rows:
             named = zip(columns, row, strict=True)
-            lines.append(",".join(f'"{value}"' if column in _QUOTED else value for column, value in named))
+            lines.append(",".join(f'"{value}"' if column in quoted else value for column, value in named))
         return "\n".join(lines) + "\n"
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

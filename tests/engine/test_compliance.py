@@ -5,10 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from git_mirror_parts import site_with_mirrors, why_not
+
+from orchestrator.results.store import Store
+
+sys.path.append(str(Path(__file__).parents[1] / "unit"))
+from submission_build_parts import OVERLAY, add_closed, rules_of
 
 WHY_NOT = why_not("mlcommons/inference")
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)]
@@ -82,6 +88,28 @@ def test_answers_that_are_not_those_of_the_accuracy_test_fail_test01(fashion, ml
     assert found["TEST01"]["verdict"] == "FAILED"
     assert "TEST01, verify_accuracy.txt: TEST FAIL" in " ".join(found["TEST01"]["reasons"])
     assert passed(found["TEST01"], "verify_accuracy.txt") == [False]
+
+
+@pytest.mark.parametrize("round_name", ["v5.1", "v6.1"])
+def test_a_closed_tree_is_taken_by_mlcommons_own_checker_of_the_round(round_name, mlorch, site):
+    """Of recorded logs, as MLPerf's model is not here: what is to be shown is that nothing of the tree is amiss."""
+    folder = site / round_name
+    store, rules = Store(folder / "results"), rules_of(round_name)[round_name]
+    for number, scenario in enumerate(("Offline", "SingleStream", "MultiStream")):
+        add_closed(store, rules, scenario, 10 * number, data_samples=50_000)
+    (folder / "overlay.yaml").write_text(OVERLAY.replace("image-smoke:", "resnet50:"))
+    tree = ("--round", round_name, "--json")
+    words = ("--submitter", "Acme", "--division", "closed", "--overlay", "overlay.yaml", "--results", "results")
+    built = mlorch("submission", "build", *tree, *words, "-o", "tree", cwd=folder)
+    assert built.returncode == 0, built.stderr
+    assert json.loads(built.stdout)["lacks"] == []
+    shutil.copy(site / "mlorch.yaml", folder)
+    checked = mlorch("submission", "check", "tree", *tree, "--official", "--target", "cpu", cwd=folder, timeout=900)
+    assert checked.stdout, checked.stderr
+    found = json.loads(checked.stdout)
+    official = found["official"]
+    assert (official["errors"], official["good"], official["rows"]) == ([], True, 3)
+    assert checked.returncode == 0, found["findings"]
 
 
 @pytest.mark.long

@@ -29,7 +29,7 @@ from orchestrator.results.summary import summarise
 from orchestrator.runs.record import RecordContext, Session
 from orchestrator.runs.runner import Runner, Watcher
 
-SCENARIOS = {name: ("Offline", "SingleStream", "MultiStream", "Server") for name in ("one", "two")}
+SCENARIOS = dict.fromkeys(("one", "two"), ("Offline", "SingleStream", "MultiStream", "Server"))
 
 
 def a_campaign(text: str, **more: object) -> Campaign:

@@ -36,6 +36,7 @@ def printed(capsys, *words: str):
         (lambda: api.recipes.list("target"), ["recipes", "list", "target"]),
         (lambda: api.recipes.show("cpu"), ["recipes", "show", "cpu"]),
         (api.recipes.lint, ["recipes", "lint"]),
+        (lambda: api.campaign.plan("reference", why=True), ["campaign", "plan", "reference", "--why"]),
         (api.assets.list, ["assets", "list"]),
         (lambda: api.plan(target="cuda"), ["plan", "--target", "cuda"]),
         (lambda: api.render(target="rocm"), ["render", "--target", "rocm"]),
@@ -91,6 +92,7 @@ def test_a_word_for_detection_means_detection_everywhere():
         (lambda: api.recipes.list(recipe=["."]), "did you mean `recipes`"),
         (lambda: api.images.prune(dry_run=True), "no option `dry_run`"),
         (lambda: api.engine_ensure(confirm=True), "no option `confirm`"),
+        (lambda: api.campaign.plan("reference", target_cpu="x"), "no option `target_cpu`"),
     ],
 )
 def test_an_option_that_does_not_exist_is_refused_with_the_one_that_may_be_meant(call, said):

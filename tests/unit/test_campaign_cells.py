@@ -127,6 +127,7 @@ def catalog():
     return gather([builtin_root()]).catalog
 
 
+TWO = "matrix:\n  benchmark: [image-smoke, image-fashion]\n"
 START = "kind: campaign\nname: c\ntitle: A campaign\n"
 
 
@@ -136,12 +137,18 @@ START = "kind: campaign\nname: c\ntitle: A campaign\n"
         ("matrix:\n  benchmark: image-smoke\n  precison: [a]\n", (6, 3), "unknown-axis", "names nothing"),
         ("matrix:\n  benchmark: [image-smoke, image-smok]\n", (5, 28), "unknown-benchmark", "image-smok"),
         ("matrix:\n  scenario: [Offline]\n", (5, 3), "missing-key", "the axis `benchmark` is missing"),
-        ("matrix:\n  benchmark: speech-command\n  scenario: [MultiStream]\n", (6, 14), "unknown-scenario", "no benchmark of"),
+        ("matrix:\n  benchmark: llm-chat\n  scenario: [MultiStream]\n", (6, 14), "unknown-scenario", "no benchmark"),
         ("matrix:\n  benchmark: image-smoke\n  mode: compliance\n", (6, 9), "unknown-mode", "compliance"),
         ("matrix:\n  benchmark: image-smoke\n  target: [cpu, gpu]\n", (6, 17), "unknown-target", "gpu"),
         ("matrix:\n  benchmark: image-smoke\n  duration: [1s, 1s]\n", (6, 18), "bad-axis", "twice"),
         ("matrix:\n  benchmark: image-smoke\n  x.y: {from: 2, to: 1, step: 1}\n", (6, 8), "bad-value", "below"),
         ("matrix:\n  benchmark: image-smoke\n  x: {from: 1, to: 2}\n", (6, 6), "bad-value", "either `step` or `times`"),
+        ("matrix:\n  benchmark: image-smoke\n  x: {from: a, to: 1, step: 1}\n", (6, 13), "bad-value", "not a number"),
+        ("matrix:\n  benchmark: image-smoke\n  x: {from: 1, to: 1e9999999, step: 1}\n", (6, 20), "bad-value", "range"),
+        ("matrix:\n  benchmark: image-smoke\n  x: {from: 1, to: inf, step: 1}\n", (6, 20), "bad-value", "finite"),
+        ("matrix:\n  benchmark: image-smoke\n  x: {from: 1, to: 9999999, step: 0.1}\n", (6, 6), "bad-value", "more"),
+        ("matrix:\n  benchmark: image-smoke\n  Batch: [1]\n", (6, 3), "bad-value", "is not the name of an axis"),
+        ("matrix:\n  benchmark: image-smoke\npolicy: {timeout: 5}\n", (6, 19), "bad-value", "`5` is not a time"),
         ("matrix:\n  benchmark: image-smoke\nzip: [[benchmark, x]]\n", (6, 19), "unknown-axis", "no axis `x`"),
         (
             "matrix:\n  benchmark: [image-smoke, image-fashion]\n  duration: [1s]\nzip: [[benchmark, duration]]\n",
@@ -150,8 +157,7 @@ START = "kind: campaign\nname: c\ntitle: A campaign\n"
         ("matrix:\n  benchmark: image-smoke\nexclude: [{when: {target: x}}]\n", (6, 19), "unknown-axis", "exclude"),
         ("matrix:\n  benchmark: image-smoke\nexclude: [{when: {benchmark: x}}]\n", (6, 30), "unknown-choice", "`x`"),
         (
-            "matrix:\n  benchmark: [image-smoke, image-fashion]\n  target_qps: {from: 1, to: 1000, step: 1}\n"
-            "  performance_samples: {from: 1, to: 500, step: 1}\n",
+            TWO + "  target_qps: {from: 1, to: 1000, step: 1}\n  performance_samples: {from: 1, to: 500, step: 1}\n",
             (4, 1), "campaign-size", "has 1,000,000 cells (benchmark 2 × target_qps 1,000 × performance_samples 500)",
         ),
     ],

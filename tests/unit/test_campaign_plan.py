@@ -6,13 +6,15 @@ import json
 
 import pytest
 
-from orchestrator.campaigns.folder import write_cell
+from orchestrator import api
+from orchestrator.campaigns.folder import kept, write_cell, write_plan
 from orchestrator.campaigns.journal import Journal, JournalLine
 from orchestrator.cli import run
 from orchestrator.definitions.catalog import builtin_root
 from orchestrator.errors import DefinitionError, NothingSelectedError, UsageError
+from orchestrator.operations.campaign.places import folder_of
 from orchestrator.operations.campaign.plan import campaign_plan
-from orchestrator.operations.campaign.request import CampaignRequest, folder_of
+from orchestrator.operations.campaign.request import CampaignRequest
 from orchestrator.operations.campaign.run import campaign_run
 from orchestrator.operations.context import Context
 from orchestrator.operations.run.request import RunRequest
@@ -53,6 +55,7 @@ def keys(found) -> dict[tuple[str, str], str]:
 def measured(found) -> None:
     """As if every cell had been run, whose results nobody looks for."""
     journal = Journal(found.folder)
+    write_plan(found.folder, found.campaign.name, [kept(each.planned) for each in found.cells])
     for each in found.cells:
         write_cell(found.folder, each.planned)
         journal.append(JournalLine(each.planned.cell.place, each.planned.folder, "done"))
@@ -192,6 +195,15 @@ def test_the_command_line_plans_and_says_what_never_began(place, capsys, monkeyp
     for words in (["status", "c"], ["resume", "c.yaml"], ["export", "c"]):
         assert run(["campaign", *words]) == 2
         assert "[no-campaign]" in capsys.readouterr().err
+
+
+def test_the_api_gives_what_json_prints(place, capsys, context, monkeypatch):
+    monkeypatch.chdir(place.parent)
+    measured(plan(context, place))
+    calls = {"plan": api.campaign.plan, "status": api.campaign.status, "export": api.campaign.export}
+    for verb, call in calls.items():
+        run(["campaign", verb, "c.yaml", "--json"])
+        assert call("c.yaml") == json.loads(capsys.readouterr().out), verb
 
 
 def test_a_plan_for_people_has_a_row_a_cell_and_one_line_for_one_reason(place, capsys, monkeypatch):

@@ -33,6 +33,7 @@ FLOORS: dict[str, int] = {
     "http": 3,
     "engines": 4,
     "assets": 5,
+    "campaigns": 5,
     "images": 5,
     "packages": 5,
     "results": 5,

@@ -51,9 +51,7 @@ def test_what_names_no_power_server_is_refused(text):
     assert caught.value.slug == "power-syntax"
 
 
-@pytest.mark.parametrize(
-    "other", [{"find": True}, {"mode": "accuracy"}, {"mode": "compliance"}, {"roles": "server,client"}]
-)
+@pytest.mark.parametrize("other", [{"find": True}, {"mode": "accuracy"}, {"mode": "compliance"}])
 def test_what_cannot_be_measured_with_power_is_refused(other):
     with pytest.raises(UsageError) as caught:
         checked(RunRequest(power="server=director", **other))

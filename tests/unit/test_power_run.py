@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +20,12 @@ from power_parts import (
     line_of,
     passes,
     run_with_power,
+    write_session,
 )
+from results_parts import LOGS
 
 from orchestrator.facts.record_file import from_json, to_json
-from orchestrator.results.power_text import power_rows, power_text
+from orchestrator.results.power_text import joules, power_rows, power_text
 from orchestrator.results.report import render
 from orchestrator.results.summary import document, summarise, table
 from orchestrator.results.verify.verification import verify
@@ -242,6 +245,32 @@ def test_verify_counts_the_power_anew_and_finds_one_that_was_edited(power):
     ]
 
 
+def forges(results, on_line):
+    """A test that writes a session and a verdict of its own."""
+    for run in ("ranging", "run_1"):
+        shutil.copytree(LOGS / "offline", results / "performance" / run)
+    write_session(results / "performance")
+    (results / "console-power-check.log").write_text("INFO:main:[x] Check of mine\n")
+    return a_test(results, on_line)
+
+
+def test_a_session_that_the_test_itself_wrote_is_not_believed(power):
+    outcome = power(Engine(test=forges))
+    assert outcome.error is None
+    assert [one.name for one in outcome.record.power.checks] == list(CHECKS)
+
+
+def test_neither_is_it_where_there_is_no_other(power):
+    def client(exchange, on_line):
+        status = a_client(exchange, on_line)
+        (exchange / "session" / "power" / "client.json").unlink()
+        return status
+
+    outcome = power(Engine(client=client, test=forges))
+    assert outcome.error.slug == "power-client"
+    assert (outcome.record.power.watts, outcome.record.power.checks) == (None, ())
+
+
 def test_nothing_is_left_of_the_folder_that_the_client_shared(power, tmp_path):
     power()
     assert list((tmp_path / "power").iterdir()) == []
@@ -250,3 +279,11 @@ def test_nothing_is_left_of_the_folder_that_the_client_shared(power, tmp_path):
 def test_the_record_of_a_run_without_power_says_nothing_of_it(power):
     record = replace(power().record, power=None)
     assert json.loads(to_json(record)).get("power") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(1213.81, "1,214 J"), (0.0061, "6.100 mJ"), (2e-6, "2.000 µJ"), (0.0, "0 µJ"), (-3.0, "-3.000 J")],
+)
+def test_an_energy_has_the_unit_that_suits_it(value, words):
+    assert joules(value) == words

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from submission_build_parts import OVERLAY
+from submission_build_parts import MLPERF, OVERLAY, add_closed
 from test_submission_build import LOGS, SYSTEM, World, lacks, rounds  # noqa: F401 (a fixture)
 
 TESTS = {
@@ -22,7 +22,6 @@ TESTS = {
         "verify_performance.txt",
     ],
 }
-NAME = {"benchmark": "resnet50", "benchmark_title": "ResNet-50", "official": True}
 
 
 @pytest.fixture
@@ -32,18 +31,9 @@ def world(tmp_path, monkeypatch, capsys, rounds):  # noqa: F811 (the fixture)
     return world
 
 
-def add(world, round_name="v5.1", second=0, *, tests=("TEST01", "TEST04"), scenario="Offline", **more):
-    """A result with its compliance tests; the folders of all."""
-    more = {**NAME, **more}
-    said = more.pop("said", "TEST PASS")
-    runs = tuple(world.test(mode, round_name, scenario, second + n, **more) for n, mode in enumerate(MODES))
-    return runs, [
-        world.test("compliance", round_name, scenario, second + 2 + n, test=name, compared=runs, said=said, **more)
-        for n, name in enumerate(tests)
-    ]
-
-
-MODES = ("performance", "accuracy")
+def add(world, round_name="v5.1", second=0, *, scenario="Offline", **more):
+    """A result with its compliance tests; the folders of both."""
+    return add_closed(world.store, world.rounds[round_name], scenario, second, **more)
 
 
 def closed(world, *arguments, **more):
@@ -92,7 +82,7 @@ def test_a_build_again_replaces_the_tests_of_a_result_too(world):
     closed(world)
     _, tests = add(world, second=20)
     document = closed(world)
-    assert document["written"] == {"added": 0, "replaced": 1}
+    assert document["written"] == {"added": 0, "replaced": 1, "unchanged": 0}
     folder = world.tree / "closed" / "Acme" / "compliance" / SYSTEM / "resnet" / "Offline"
     said = world.tree / "closed" / "Acme" / "measurements" / SYSTEM / "resnet" / "Offline" / "README.md"
     assert sorted(path.name for path in folder.iterdir()) == ["TEST01", "TEST04"]
@@ -150,8 +140,8 @@ def test_the_command_that_makes_the_tests_is_named(world):
 
 def test_tests_of_other_runs_are_not_these(world):
     _, tests = add(world)
-    for mode in MODES:
-        world.test(mode, second=30, **NAME)
+    for mode in ("performance", "accuracy"):
+        world.test(mode, second=30, **MLPERF)
     (result,) = closed(world)["results"]
     assert set(result["tests"].values()) == {path.name for path in tests}, "the older runs have tests"
     assert result["performance"].endswith("-0000")

@@ -46,7 +46,7 @@ def test_a_second_build_adds_and_replaces_its_own_results_only(world):
     (world.root / "model_mapping.json").write_text(json.dumps({"tiny": "resnet"}))
     world.pair(scenario="Server", second=10)
     document = world.document()
-    assert document["written"] == {"added": 1, "replaced": 1}
+    assert document["written"] == {"added": 1, "replaced": 0, "unchanged": 1}
     assert ours.read_text() == "by hand"
     assert (world.tree / "closed" / "Other" / "results" / "x.txt").read_text() == "theirs"
     assert json.loads((world.root / "model_mapping.json").read_text()) == {"tiny": "resnet", "image-fashion": "resnet"}
@@ -57,7 +57,27 @@ def test_a_second_build_adds_and_replaces_its_own_results_only(world):
 def test_a_build_again_changes_nothing(world):
     world.build()
     before = tree_of(world.tree)
-    assert world.document()["written"] == {"added": 0, "replaced": 1}
+    inodes = {path: path.stat().st_ino for path in (world.root / MODELS).rglob("*")}
+    assert world.document()["written"] == {"added": 0, "replaced": 0, "unchanged": 1}
+    assert tree_of(world.tree) == before
+    assert {path: path.stat().st_ino for path in (world.root / MODELS).rglob("*")} == inodes, "nothing was moved"
+
+
+@pytest.mark.parametrize("change", ["edited", "removed", "added", "a link"])
+def test_a_result_that_is_not_as_it_would_be_is_written_anew(world, change):
+    world.build()
+    before = tree_of(world.tree)
+    folder = world.root / MODELS / "Offline" / "performance" / "run_1"
+    log = folder / "mlperf_log_summary.txt"
+    if change == "edited":
+        log.write_text(log.read_text().replace("VALID", "valid"))
+    elif change == "added":
+        (folder / "mlperf_log_trace.json").write_text("{}")
+    else:
+        log.unlink()
+    if change == "a link":
+        log.symlink_to(next(world.store.root.glob("*performance*/mlperf_log_summary.txt")))
+    assert world.document()["written"] == {"added": 0, "replaced": 1, "unchanged": 0}
     assert tree_of(world.tree) == before
 
 

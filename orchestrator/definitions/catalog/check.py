@@ -77,10 +77,16 @@ def _names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
             yield from _benchmark(catalog, entry, benchmark)
             yield from check_roles(catalog, entry, benchmark)
             yield from check_benchmark(catalog, cast("Entry[Benchmark]", entry))
-        case Server() as server:
-            yield from check_server(catalog, entry, server)
         case Model() | Dataset() as asset:
             yield from _asset(catalog, entry, asset)
+        case _:
+            yield from _more_names(catalog, entry)
+
+
+def _more_names(catalog: Catalog, entry: AnyEntry) -> Iterator[Problem]:
+    match entry.definition:
+        case Server() as server:
+            yield from check_server(catalog, entry, server)
         case Round() as rules:
             yield from of_level(catalog, entry, rules.loadgen.layer, ("loadgen", "layer"), "loadgen")
             yield from check_round(catalog, cast("Entry[Round]", entry))

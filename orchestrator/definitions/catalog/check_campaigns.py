@@ -30,7 +30,7 @@ def check_campaign(catalog: Catalog, entry: AnyEntry, campaign: Campaign) -> Ite
         yield entry.document.fault("missing-key", "the axis `benchmark` is missing in `matrix`", ("matrix",), hint)
         return
     for name in ("benchmark", "target", "round"):
-        for at, value in placed_values(entry, campaign, name):
+        for at, value in placed_values(campaign, name):
             yield from exists(catalog, entry, name, value, at)
     yield from _words(entry, campaign, "mode", MODES)
     yield from _scenarios(catalog, entry, campaign)
@@ -43,7 +43,7 @@ def check_campaign(catalog: Catalog, entry: AnyEntry, campaign: Campaign) -> Ite
         yield from _size(entry, campaign)
 
 
-def placed_values(entry: AnyEntry, campaign: Campaign, name: str) -> Iterator[tuple[Loc, str]]:
+def placed_values(campaign: Campaign, name: str) -> Iterator[tuple[Loc, str]]:
     """The values of an axis, each with where it stands."""
     is_list = isinstance(campaign.matrix.get(name), tuple)
     for index, value in enumerate(values_of(campaign, name)):
@@ -51,7 +51,7 @@ def placed_values(entry: AnyEntry, campaign: Campaign, name: str) -> Iterator[tu
 
 
 def _words(entry: AnyEntry, campaign: Campaign, name: str, known: tuple[str, ...]) -> Iterator[Problem]:
-    for at, value in placed_values(entry, campaign, name):
+    for at, value in placed_values(campaign, name):
         if value not in known:
             message = f"there is no {name} `{value[:60]}` for a campaign"
             yield entry.document.fault(f"unknown-{name}", message, at, suggestion(value, known))
@@ -62,7 +62,7 @@ def _twice(entry: AnyEntry, campaign: Campaign) -> Iterator[Problem]:
     zipped = {name for names in campaign.zip for name in names}
     for name in campaign.matrix:
         seen: set[str] = set()
-        for at, value in placed_values(entry, campaign, name) if name not in zipped else ():
+        for at, value in placed_values(campaign, name) if name not in zipped else ():
             if value in seen:
                 message = f"axis `{name}` has the value `{value[:60]}` twice"
                 yield entry.document.fault("bad-axis", message, at, "to measure it again write `repetitions: 2`")
@@ -79,7 +79,7 @@ def _benchmarks(catalog: Catalog, campaign: Campaign) -> list[Benchmark]:
 def _scenarios(catalog: Catalog, entry: AnyEntry, campaign: Campaign) -> Iterator[Problem]:
     benchmarks = _benchmarks(catalog, campaign)
     has = [name for name in SCENARIOS if any(name in each.scenarios for each in benchmarks)]
-    for at, value in placed_values(entry, campaign, "scenario"):
+    for at, value in placed_values(campaign, "scenario"):
         if value not in SCENARIOS:
             message, hint = f"there is no scenario `{value[:60]}`", suggestion(value, tuple(SCENARIOS))
             yield entry.document.fault("unknown-scenario", message, at, hint)

@@ -72,7 +72,7 @@ def load_file(catalog: Catalog, path: Path, kind: str) -> AnyEntry:
     root = Root(path.absolute().parent, f"path:{path}")
     entry = _read(root, path, set())
     if entry is None or isinstance(entry, Short) or kind_of(entry) != kind:
-        message = f"{path} is no {kind}"
+        message = f"{path} defines no {kind}"
         raise DefinitionError.fault("wrong-kind", message, f"name a file with `kind: {kind}`", Span.at(str(path)))
     problems = check_entry(catalog, entry)
     if problems:

@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 
 from orchestrator.definitions.kinds.base import Commit, GitUrl, Line, Name, RelativePath, Strict
 from orchestrator.definitions.kinds.texts import ValuePattern
-from orchestrator.facts.checker_rules import Answer, Check, OpenAccuracy
+from orchestrator.facts.checker_rules import Answer, Check
 from orchestrator.facts.rounds import RuleScenario
 
 Label = Annotated[Line, StringConstraints(min_length=1, max_length=120)]
@@ -175,6 +175,14 @@ class Checker(Strict):
     """What the SUT's name has to contain, of a system over a network."""
     columns: tuple[Key, ...] | None = None
     """Of the summary."""
+    summary_form: Literal["script", "package"] | None = None
+    """Whose form the summary has: that of the script, or of the package which took its place in v6.0."""
+    whole_models: bool | None = None
+    """Whether a closed model with a scenario too few or too many shows no result at all."""
+    open_forgives: tuple[Key, ...] | None = None
+    """Rules of accuracy tests that refuse nothing in the open division, once a figure is shown."""
+    offline_divisions: tuple[Key, ...] | None = None
+    """Divisions in which `offline_samples` hold."""
     units: ByScenario | None = None
     units_by: Literal["folder", "model"] | None = None
     """Whether a model's own units are looked for by the folder's name, or by the model that it is of."""
@@ -186,8 +194,6 @@ class Checker(Strict):
     """By metric, how its line of `accuracy.txt` reads from the beginning; the group is the value."""
     accuracy_column: Literal["number", "named"] | None = None
     """How the summary has the accuracy: the last figure alone, which is all that counts then, or each with its name."""
-    open_accuracy: OpenAccuracy | None = None
-    """What of an accuracy test is for reading only in the open division: all of it, or the figure and its hash."""
     forgiven_errors: tuple[Label, ...] | None = None
     """Parts of LoadGen's errors that are let pass in an exception that MLCommons grants."""
     inferred: tuple[InferredResult, ...] | None = None
@@ -200,10 +206,16 @@ class Checker(Strict):
     equal_issue: EqualIssueRules | None = None
     token_limits: tuple[RuleScenario, ...] | None = None
     """Scenarios in which the latencies of tokens are limited; the streams are held to Server's."""
+    limits_by: Literal["shown", "run"] | None = None
+    """Whose limits a test is held to: of the scenario that it is shown as, or that LoadGen ran."""
     tests: dict[Key, ComplianceFolder] | None = None
     endpoints: EndpointsResults | None = None
+    compliance_accuracy: Literal["always", "differs"] | None = None
+    """When TEST01 needs its `accuracy` folder: always, or where the outputs are not equal to the letter."""
     delta_percent: Percent | None = None
     """How far the accuracy of TEST01's outputs may be from the whole, in percent of it."""
+    delta_by: Literal["letter", "metric"] | None = None
+    """Whether a model's `delta_percent` is looked up by the metric, or by its first letter and so never found."""
     delta_percent_high: Percent | None = None
     """The same of the models whose name ends with `99.9`."""
     test05_seeds: dict[Key, int] | None = None

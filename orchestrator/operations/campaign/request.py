@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from orchestrator.campaigns.expand import expand, shard
-from orchestrator.campaigns.folder import has_begun
+from orchestrator.campaigns.folder import CAMPAIGNS
 from orchestrator.definitions.catalog.check_campaigns import placed_values
 from orchestrator.definitions.catalog.load import load_file
 from orchestrator.definitions.matrix import OPTIONS, values_of
-from orchestrator.definitions.yaml import read_document
-from orchestrator.definitions.yaml.nodes import ScalarNode
 from orchestrator.errors import DefinitionError, NothingSelectedError, UsageError
 from orchestrator.facts.scenarios import SCENARIOS
 from orchestrator.operations.run.request import RunRequest, rate_of, require_rate
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
     from orchestrator.definitions.kinds.campaigns import Campaign
     from orchestrator.operations.context import Context
 
-FOLDER = "campaigns"
-"""Below the folder of results: a folder for each campaign."""
 _SHARD = re.compile(r"([1-9][0-9]{0,4})/([1-9][0-9]{0,4})")
 _LISTED = {"benchmark": "benchmarks", "scenario": "scenarios"}
 """Axes whose option takes several at once."""
@@ -62,7 +58,7 @@ def find_campaign(context: Context, request: CampaignRequest) -> Entry[Campaign]
         entry = context.catalog.campaign(word)
     faults = []
     for name, check in _CHECKS.items():
-        for loc, value in placed_values(entry, entry.definition, name):
+        for loc, value in placed_values(entry.definition, name):
             try:
                 check(value)
             except UsageError as error:
@@ -74,19 +70,7 @@ def find_campaign(context: Context, request: CampaignRequest) -> Entry[Campaign]
 
 def campaign_folder(request: CampaignRequest, campaign: Campaign) -> Path:
     """Where its journal, its plan and the results of its cells are."""
-    return request.run.results.absolute() / FOLDER / campaign.name
-
-
-def folder_of(results: Path, word: str) -> Path:
-    """The folder of a campaign that was begun: by its name, its own folder, or the file that it is of."""
-    place = Path(word)
-    if has_begun(place):
-        return place
-    name = word
-    if word.endswith((".yaml", ".yml")) and place.is_file():
-        node = read_document(place).node(("name",))
-        name = node.value if isinstance(node, ScalarNode) else place.stem
-    return results.absolute() / FOLDER / Path(name).name
+    return request.run.results.absolute() / CAMPAIGNS / campaign.name
 
 
 def cells_of_campaign(context: Context, request: CampaignRequest, campaign: Campaign) -> tuple[CampaignCell, ...]:

@@ -17,7 +17,6 @@ from orchestrator.campaigns.states import INTERRUPTED, LEFT, Pace
 from orchestrator.errors import (
     DefinitionError,
     HostLimitError,
-    MlorchError,
     NothingSelectedError,
     StepFailed,
     UsageError,

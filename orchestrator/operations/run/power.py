@@ -61,7 +61,7 @@ def check_power(request: RunRequest) -> None:
     """Whether the options fit each other. Raises `UsageError`: `power-syntax`, `power-not-possible`."""
     measured = power_server(request.power) is not None
     others = {"--endpoint": request.endpoint}
-    others |= {"--find": "find" if request.find else "", "--roles": request.roles} if measured else {}
+    others |= {"--find": "find" if request.find else ""} if measured else {}
     if not request.power:
         return
     for name in [name for name, given in others.items() if given]:
@@ -76,12 +76,10 @@ def require_power(catalog: Catalog, request: RunRequest, what: Benchmark) -> Non
     """Whether a benchmark can be measured with power. Raises `UsageError`: `power-not-possible`."""
     if power_server(request.power) is None:
         return
-    program = catalog.harness(what.harness).definition.program is not None
-    if program or what.roles:
-        why = "its harness is somebody else's program" if program else "its model is served by another container"
+    if catalog.harness(what.harness).definition.program is not None:
         raise UsageError(
-            f"benchmark `{what.name}` cannot be measured with power yet: {why}",
-            hint="mlorch measures benchmarks of its own harness, in one container, with power",
+            f"benchmark `{what.name}` cannot be measured with power yet: its harness is somebody else's program",
+            hint="mlorch measures benchmarks of its own harness with power; `--power informal` works with every one",
             slug="power-not-possible",
         )
 

@@ -227,7 +227,7 @@ def _data_and_metric(
     total = found.loadgen.total_samples if found.loadgen else None
     wanted = model.accuracy_samples_in.get(found.record.scenario, model.accuracy_samples or model.dataset_samples)
     if total is not None and wanted is not None and total != wanted:
-        looked_at = closed or rules.checker.open_accuracy == "any-figure"
+        looked_at = closed or "accuracy-samples" not in rules.checker.open_forgives
         refused = looked_at and rules.checker.answer("accuracy-samples") == "refuse"
         why = f"its accuracy is of {total:,} samples, {model.name} has {wanted:,} in {rules.name}: its checker"
         yield refused, f"{why} {'refuses it' if refused else 'objects'}"

@@ -20,13 +20,23 @@ from orchestrator.facts.neutral import neutral
 from orchestrator.host.file_lock import locked_if_free
 from orchestrator.host.files import write_failure
 from orchestrator.host.scratch import scratch_folder
-from orchestrator.host.untrusted import LARGEST_HASHED, UnreadableFile, opened, read_object, read_text, require_dense
+from orchestrator.host.untrusted import (
+    LARGEST_HASHED,
+    UnreadableFile,
+    names_below,
+    opened,
+    read_bytes,
+    read_object,
+    read_text,
+    require_dense,
+)
 from orchestrator.submissions.accuracy_log import KEPT, truncated
 from orchestrator.submissions.build.layout import MODEL_MAPPING
 from orchestrator.submissions.build.plan import json_text
 from orchestrator.submissions.build.readme import MARK
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import BinaryIO
 
@@ -35,10 +45,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What a build did to a tree; ``kept`` are systems whose file in the tree says something else, with the fields."""
+    """What a build did to a tree; ``unchanged`` are results that were there, byte for byte, and were not touched.
+
+    ``kept`` are systems whose file in the tree says something else, with the fields.
+    """
 
     added: int
     replaced: int
+    unchanged: int = 0
     kept: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
@@ -69,15 +83,21 @@ def write_tree(plan: TreePlan, tree: Path, *, renew_systems: bool = False) -> Wr
 
 
 def _written(plan: TreePlan, tree: Path, scratch: Path, *, renew_systems: bool) -> Written:
-    there = [one for one in plan.results if _is_there(plan, tree, one)]
+    there = {one.place for one in plan.results if _is_there(plan, tree, one)}
     systems, kept = _systems(plan, tree, renew=renew_systems)
     texts = {**_shared(plan, tree), **systems, **_mapping(plan, tree)}
     new = scratch / "tree"
     for path, text in texts.items():
         _write(new / plan.root / path, text.encode())
+    changed = []
     for result in plan.results:
-        _write_result(result, new / plan.root)
-    written = Written(added=len(plan.results) - len(there), replaced=len(there), kept=kept)
+        files = _made(result)
+        if result.place not in there or not _is_same(tree / plan.root, result, files):
+            changed.append(result)
+            for path, data in files.items():
+                _write(new / plan.root / path, data)
+    added, unchanged = len(plan.results) - len(there), len(plan.results) - len(changed)
+    written = Written(added=added, replaced=len(changed) - added, unchanged=unchanged, kept=kept)
     if not any(_entries(tree)):
         with contextlib.suppress(FileNotFoundError):
             tree.rmdir()
@@ -87,7 +107,7 @@ def _written(plan: TreePlan, tree: Path, scratch: Path, *, renew_systems: bool) 
         target = _below(tree, f"{plan.root}/{path}")
         target.parent.mkdir(parents=True, exist_ok=True)
         (new / plan.root / path).replace(target)
-    for number, result in enumerate(plan.results):
+    for number, result in enumerate(changed):
         _move(result, plan, new, tree, scratch / f"old-{number}")
     return written
 
@@ -103,11 +123,19 @@ def _entries(tree: Path) -> list[os.DirEntry[str]]:
 # -- files ---------------------------------------------------------------------------------
 
 
-def _write_result(result: ResultPlan, root: Path) -> None:
-    for path, text in result.texts.items():
-        _write(root / path, text.encode())
-    for path, copy in result.copies.items():
-        _write(root / path, _copied(copy))
+def _made(result: ResultPlan) -> dict[str, bytes]:
+    """The files of a result as they stand in the tree, by path; raises as `_copied`."""
+    texts = {path: text.encode() for path, text in result.texts.items()}
+    return texts | {path: _copied(copy) for path, copy in result.copies.items()}
+
+
+def _is_same(root: Path, result: ResultPlan, files: Mapping[str, bytes]) -> bool:
+    """Whether the tree has exactly these files of a result already."""
+    try:
+        there = {f"{unit}/{name}" for unit in result.units for name in names_below(root / unit)}
+        return there == files.keys() and all(read_bytes(root, path, len(data)) == data for path, data in files.items())
+    except (OSError, UnreadableFile):
+        return False
 
 
 def _write(path: Path, data: bytes) -> None:

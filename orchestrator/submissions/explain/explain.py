@@ -50,8 +50,10 @@ def explain_result(root: Path, location: str, book: Rulebook) -> Explained:
     names = _names(location, book)
     start = f"{names['division']}/{names['submitter']}"
     tree = list_tree(root, lambda path: f"{path}/".startswith(f"{start}/") or f"{start}/".startswith(f"{path}/"))
-    for folder in tree.root.walk():
-        folder.sort()
+    listed = {folder.path: list(folder.folders) for folder in tree.root.walk()}
+    if not book.as_official:
+        for folder in tree.root.walk():
+            folder.sort()
     reader = Reader(root, wanted_keys(book.round))
     try:
         source = Source(tree, reader, book.round)
@@ -63,7 +65,9 @@ def explain_result(root: Path, location: str, book: Rulebook) -> Explained:
         reader.close()
     (result,) = [each for each in results if each.path == location]
     outcome = judge_system(system, results, book)
-    official = judge_system(system, results, replace(book, as_official=True))
+    order = listed[location.rpartition("/")[0]]  # the official checker counts in the file system's order
+    theirs_in_order = sorted(results, key=lambda each: order.index(each.folder))
+    official = judge_system(system, theirs_in_order, replace(book, as_official=True))
     looked = looked_at(result, outcome.findings, book)
     rows, theirs = _rows(outcome, location, book), _rows(official, location, book)
     columns = book.checker.columns
@@ -73,7 +77,7 @@ def explain_result(root: Path, location: str, book: Rulebook) -> Explained:
         taken=bool(rows),
         rows=_with_lines(root, _explained(result, rows, mapping, book)),
         rules=looked,
-        defects=defects_that_touch(looked, rows, theirs, columns),
+        defects=defects_that_touch(looked, rows, theirs, columns, book.checker.summary_form),
     )
 
 
@@ -134,7 +138,10 @@ def _with_lines(root: Path, rows: tuple[tuple[Column, ...], ...]) -> tuple[tuple
         lines.close()
 
     def placed(origin: Origin) -> Origin:
-        return origin if origin.line else origin._replace(line=found.get(origin.path, {}).get(origin.key, 0))
+        place = found.get(origin.path, {}).get(origin.key)
+        if origin.line or place is None or not place.line:
+            return origin
+        return origin._replace(line=place.line, raw=place.raw or origin.raw)
 
     return tuple(
         tuple(column._replace(origins=tuple(placed(origin) for origin in column.origins)) for column in row)

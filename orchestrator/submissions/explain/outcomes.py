@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.submissions.defects import DEFECTS
+from orchestrator.submissions.defects import DEFECTS, defects_of_column, defects_of_rule
 from orchestrator.submissions.explain.values import Looked
 from orchestrator.submissions.rows import summary_text
 from orchestrator.submissions.rules.accuracy import ACCURACY_RULES
@@ -23,18 +23,6 @@ if TYPE_CHECKING:
     from orchestrator.submissions.defects import Defect
     from orchestrator.submissions.facts import ResultFacts
     from orchestrator.submissions.findings import Finding, Rule, Rulebook
-
-_BY_RULE = {
-    "early-stopping": "early-stopping-told",
-    "latency-99": "latency-told",
-    "accuracy-samples": "accuracy-samples-told",
-    "scenario-run": "any-scenario",
-    "power-log": "ends-at-a-warning",
-}
-"""Rule → the defect by which the official checker takes what breaks it."""
-
-_BY_COLUMN = {"Units": "units-of-tokens", "errors": "errors-by-order"}
-"""Column → the defect by which the official checker writes something else."""
 
 
 class _Part(NamedTuple):
@@ -88,11 +76,12 @@ def defects_that_touch(
     ours: Sequence[tuple[str, ...]],
     official: Sequence[tuple[str, ...]],
     columns: tuple[str, ...],
+    form: str,
 ) -> tuple[Defect, ...]:
     """The defects by which the official checker says something else of this result: of the rules that it takes
-    although they are broken, of its rows (``official``, beside ``ours``).
+    although they are broken, of its rows (``official``, beside ``ours``), in the ``form`` of its summary.
     """
-    touched = {*_by_rules(looked), *_by_rows(ours, official, columns)}
+    touched = {*_by_rules(looked), *_by_rows(ours, official, columns, form)}
     return tuple(defect for defect in DEFECTS if defect.id in touched)
 
 
@@ -100,28 +89,27 @@ def _by_rules(looked: Sequence[Looked]) -> Iterator[str]:
     """Defects of rules that the official checker takes as kept, or does not come to."""
     broken = [found for each in looked for found in each.findings]
     for found in broken:
-        if found.rule in _BY_RULE and found.official != "refuse":
-            yield _BY_RULE[found.rule]
-        if found.rule == "result" and "result is 0" in found.message:
-            yield "zero-is-unsaid"
+        if found.rule == "result":
+            if "result is 0" in found.message:
+                yield "zero-is-unsaid"
+        elif found.official != "refuse":
+            yield from defects_of_rule(found.rule)
     if len({found.rule for found in broken if found.official == "refuse"}) > 1:
         yield "stops-at-the-first"
 
 
 def _by_rows(
-    ours: Sequence[tuple[str, ...]], official: Sequence[tuple[str, ...]], columns: tuple[str, ...]
+    ours: Sequence[tuple[str, ...]], official: Sequence[tuple[str, ...]], columns: tuple[str, ...], form: str
 ) -> Iterator[str]:
     """Defects that show in a row."""
-    for name, defect in _BY_COLUMN.items():
-        if name in columns and ours and official:
-            index = columns.index(name)
-            if [row[index] for row in ours] != [row[index] for row in official]:
-                yield defect
-    if not all(_is_read_as(columns, row) for row in official):
+    for index, name in enumerate(columns if ours and official else ()):
+        if [row[index] for row in ours] != [row[index] for row in official]:
+            yield from defects_of_column(name)
+    if not all(_is_read_as(columns, row, form) for row in official):
         yield "summary-not-quoted"
 
 
-def _is_read_as(columns: tuple[str, ...], row: tuple[str, ...]) -> bool:
+def _is_read_as(columns: tuple[str, ...], row: tuple[str, ...], form: str) -> bool:
     """Whether a reader of CSV finds in the official summary what stands in a row."""
-    text = summary_text(columns, [row], as_official=True)
+    text = summary_text(columns, [row], as_official=form)
     return list(csv.reader(io.StringIO(text)))[1:] == [list(row)]

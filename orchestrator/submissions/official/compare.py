@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from orchestrator.submissions.findings import Finding
     from orchestrator.submissions.official.said import Said
 
+_AS_OFFICIAL = "as with --as-official"
+"""Why where it has no id: our check that keeps the defects says the same as the official one."""
 Rows = dict[tuple[str, int], dict[str, str]]
 
 
@@ -53,11 +55,14 @@ class SideBySide:
         return tuple(one for one in self.differences if not one.why)
 
 
-def side_by_side(ours: Checked, kept: Checked, theirs: Said) -> SideBySide:
-    """Our check, our check with the known defects kept, and the official one; nothing of one that came to no end."""
+def side_by_side(ours: Checked, kept: Checked, theirs: Said, depth: int) -> SideBySide:
+    """Our check, our check with the known defects kept, and the official one; nothing of one that came to no end.
+
+    ``depth`` is how many folders a result lies deep.
+    """
     if theirs.rows is None:
         return SideBySide(rows_alike=0, refused_alike=0, differences=())
-    own, official = _keyed(_own_rows(ours, as_official=False)), _keyed(_own_rows(kept, as_official=True))
+    own, official = _keyed(_own_rows(ours, depth)), _keyed(_own_rows(kept, depth, as_official=True))
     said = _keyed(theirs.rows or ())
     rows = list(_rows(own, official, said, ours, kept))
     alike = sum(key in said and own[key] == said[key] for key in own)
@@ -74,9 +79,10 @@ def side_by_side(ours: Checked, kept: Checked, theirs: Said) -> SideBySide:
     return SideBySide(rows_alike=alike, refused_alike=len(mine & theirs.refused), differences=(*rows, *refused))
 
 
-def _own_rows(checked: Checked, *, as_official: bool) -> tuple[dict[str, str], ...]:
+def _own_rows(checked: Checked, depth: int, *, as_official: bool = False) -> tuple[dict[str, str], ...]:
     """Our rows as theirs are read: from the text of the summary, so that what breaks one breaks both."""
-    return rows_in(summary_text(checked.columns, checked.rows, as_official=as_official))
+    form = checked.form if as_official else ""
+    return rows_in(summary_text(checked.columns, checked.rows, as_official=form), depth)
 
 
 def _keyed(rows: Iterable[dict[str, str]]) -> Rows:
@@ -111,10 +117,11 @@ def _why_values(
 ) -> tuple[str, ...]:
     """The defects behind other values; empty where one of them is not known."""
     found: dict[str, None] = {}
-    for name, _, _ in values:
+    for name, mine, _ in values:
         if known is None or known.get(name) != theirs.get(name):
             return ()
-        found |= dict.fromkeys(defects_of_column(name) or ("summary-not-quoted",))
+        broken = ("summary-not-quoted",) if {'"', ","}.intersection(mine) else (_AS_OFFICIAL,)
+        found |= dict.fromkeys(defects_of_column(name) or broken)
     return tuple(found)
 
 
@@ -123,23 +130,27 @@ def _why(path: str, ours: Checked, kept: Checked) -> tuple[str, ...]:
 
     All of a submitter's results may be refused for what lies beside them.
     """
-    return _why_here(path, ours, kept) or _why_here(path.rpartition("/")[0], ours, kept) or ("--as-official",)
+    return _why_here(path, ours, kept) or _why_here(path.rpartition("/")[0], ours, kept) or (_AS_OFFICIAL,)
 
 
 def _why_here(path: str, ours: Checked, kept: Checked) -> tuple[str, ...]:
-    found = dict.fromkeys(why for one in _about(path, ours.findings) for why in _other_answer(one))
-    before = {(one.rule, one.path) for one in ours.findings}
-    for one in _about(path, kept.findings):
-        if one.official == "refuse" and (one.rule, one.path) not in before:
+    mine, theirs = _refusing(path, ours), _refusing(path, kept)
+    found: dict[str, None] = {}
+    for key, one in mine.items():
+        if one.official != "refuse":
+            does = "tells" if one.official == "tell" else "does not look at"
+            found |= dict.fromkeys(defects_of_rule(one.rule) or (f"{one.rule}, which the official checker {does}",))
+        elif key not in theirs:
+            found |= dict.fromkeys(defects_of_rule(one.rule) or (one.rule,))
+    for key, one in theirs.items():
+        if one.official == "refuse" and key not in mine:
             found |= dict.fromkeys(defects_of_rule(one.rule) or (one.rule,))
     return tuple(found)
 
 
-def _other_answer(found: Finding) -> tuple[str, ...]:
-    if found.level != "error" or found.official == "refuse":
-        return ()
-    does = "tells" if found.official == "tell" else "does not look at"
-    return defects_of_rule(found.rule) or (f"{found.rule}, which the official checker {does}",)
+def _refusing(path: str, checked: Checked) -> dict[tuple[str, str], Finding]:
+    """What is wrong at a place, by rule and where it is."""
+    return {(one.rule, one.path): one for one in _about(path, checked.findings) if one.level == "error"}
 
 
 def _about(path: str, findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -80,7 +80,7 @@ class Listener:
         rows = None
         if summary is not None:
             try:
-                rows = rows_in(summary)
+                rows = rows_in(summary, self.depth)
             except ValueError as error:
                 why = str(error)
         return Said(
@@ -100,21 +100,21 @@ def place_of(path: str, depth: int) -> str:
     return "/".join(parts[:depth])
 
 
-def rows_in(text: str) -> tuple[dict[str, str], ...]:
-    """The rows of a summary by column. Raises ValueError for a text that is none."""
+def rows_in(text: str, depth: int) -> tuple[dict[str, str], ...]:
+    """The rows of a summary by column, each with the folder of its result; raises ValueError for what is none."""
     try:
         lines = list(csv.reader(io.StringIO(text)))
     except csv.Error as error:
         raise ValueError(f"its summary cannot be read: {error}") from None
     if not lines or "Location" not in lines[0]:
         raise ValueError("its summary does not begin as one")
-    return tuple(_row(lines[0], line) for line in lines[1:])
+    return tuple(_row(lines[0], line, depth) for line in lines[1:])
 
 
-def _row(columns: Sequence[str], values: Sequence[str]) -> dict[str, str]:
+def _row(columns: Sequence[str], values: Sequence[str], depth: int) -> dict[str, str]:
     """A row; what a quote within a field made too many is kept, so that it is seen."""
     row = dict(zip(columns, values, strict=False))
-    row["Location"] = row.get("Location", "").removeprefix("./")
+    row["Location"] = place_of(row.get("Location", ""), depth)  # some name a folder of the result
     if len(values) != len(columns):
         row["(values)"] = str(len(values))
     return row

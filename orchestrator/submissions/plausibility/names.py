@@ -29,14 +29,17 @@ def _kinds(name: str) -> list[str]:
 
 def counted(text: str, kind: str) -> list[tuple[int, int]]:
     """How many of a kind of part a name states, as (groups, in each): `8x H100`, `4x8xH100`, `H100-SXM-80GBx8`."""
+    text = text.casefold()
+    if kind not in text:  # most are not, and a pattern costs more
+        return []
     glued = "[a-z]*" if kind[0].isdigit() else ""
     before = rf"(?:([0-9]{{1,4}})\s*[x×]\s*)?([0-9]{{1,5}})\s*[x×]{_SEPARATOR}*(?:[a-z]+{_SEPARATOR}+){{0,4}}"
     found = [
         (int(match[1] or 1), int(match[2]))
-        for match in re.finditer(rf"(?<![a-z0-9.]){before}{glued}{kind}(?![0-9])", text.casefold())
+        for match in re.finditer(rf"(?<![a-z0-9.]){before}{glued}{kind}(?![0-9])", text)
     ]
     after = rf"(?<![a-z0-9]){glued}{kind}(?![0-9])[a-z0-9_\-\u2010\u2011]*?x(?!86(?![0-9]))([0-9]{{1,5}})(?![a-z0-9])"
-    return found + [(1, int(match[1])) for match in re.finditer(after, text.casefold())]
+    return found + [(1, int(match[1])) for match in re.finditer(after, text)]
 
 
 def _parts_in(field: str) -> list[list[str]]:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from orchestrator.host.untrusted import (
     opened,
     read_bytes,
     read_object,
+    read_text,
 )
 from orchestrator.submissions.accuracy_log import KEPT, truncated
 
@@ -39,6 +41,7 @@ RECORD = "repair.json"
 DONE = "done.jsonl"
 """What was done, a line a step: a repair that is killed leaves it."""
 _LARGEST_TEXT = 4 << 20
+_INDENT = re.compile(r"\{\r?\n([ \t]+)\"")
 
 
 def carry_out(steps: Sequence[Step], tree: Path, kept: Path, about: Mapping[str, Any]) -> None:
@@ -94,6 +97,8 @@ def _carry(step: Step, tree: Path, kept: Path) -> dict[str, Any]:
             return {"kept": str(target.relative_to(kept))}
         if step.kind == "hash":
             return _write_hash(step, tree, kept, held)
+        if step.kind == "add-fields":
+            return _add_fields(step, tree, kept, held)
         return _truncate(step, tree, kept, held)
 
 
@@ -105,8 +110,16 @@ def _place(kept: Path, path: str) -> Path:
 
 def _write_hash(step: Step, tree: Path, kept: Path, held: int) -> dict[str, Any]:
     before = read_bytes(tree, step.path, _LARGEST_TEXT)
-    end = b"" if before.endswith(b"\n") or not before else b"\n"
-    return _replace(step, tree, kept, held, before + end + f"hash={step.value}\n".encode())
+    return _replace(step, tree, kept, held, before + f"\nhash={step.value}\n".encode())
+
+
+def _add_fields(step: Step, tree: Path, kept: Path, held: int) -> dict[str, Any]:
+    """Add empty fields to a JSON object, which keeps its order and its indentation."""
+    document = read_object(tree, step.path, _LARGEST_TEXT)
+    indent = _INDENT.search(read_text(tree, step.path, _LARGEST_TEXT))
+    added = dict.fromkeys(step.value.split(","), "")
+    text = json.dumps({**document, **added}, indent=indent[1] if indent else 2, ensure_ascii=False)
+    return _replace(step, tree, kept, held, f"{text}\n".encode())
 
 
 def _truncate(step: Step, tree: Path, kept: Path, held: int) -> dict[str, Any]:

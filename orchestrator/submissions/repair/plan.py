@@ -6,19 +6,22 @@ tree, or truncated, is kept as it was.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 
     from orchestrator.submissions.findings import Finding
     from orchestrator.submissions.tree import Folder
 
-Kind = Literal["truncate", "hash", "set-aside", "remove-folder", "map-model"]
+Kind = Literal["truncate", "hash", "set-aside", "remove-folder", "add-fields", "map-model"]
 ACCURACY_LOG = "mlperf_log_accuracy.json"
 _SET_ASIDE = ("hidden-names", "pycache")
 _OF_LOGS = ("accuracy-hash", "accuracy-log-size", "file-size")
+_FIELDS = "system-fields"
+_LACKS = re.compile(r"has no `([^`,]+)`")
 _LEAST = 2
 """Folders from the root to a submitter's, which stays even where it is empty."""
 
@@ -46,7 +49,7 @@ class Step(NamedTuple):
     what: str
     """What is done, for people."""
     value: str = ""
-    """The hash that is written, the model that a name is mapped to."""
+    """The hash that is written, the fields that are added, the model that a name is mapped to."""
 
     def document(self) -> dict[str, Any]:
         """Its JSON."""
@@ -61,27 +64,63 @@ class RepairPlan(NamedTuple):
 
 
 def plan_repairs(
-    findings: Sequence[Finding], root: Folder, logs: Mapping[str, LogFacts], mapped: Mapping[str, str]
+    findings: Sequence[Finding],
+    root: Folder,
+    logs: Mapping[str, LogFacts],
+    *,
+    mapped: Mapping[str, str],
+    must_say: Container[str],
 ) -> RepairPlan:
     """What mends the findings of a check.
 
     ``logs`` are the accuracy logs by their folders; ``mapped`` are models by the paths of their folders, for those
-    that the round cannot know by their names and somebody named.
+    that the round cannot know by their names and somebody named; ``must_say`` are the fields of a description that
+    must not be empty.
     """
-    aside = _outermost(found.path for found in findings if found.rule in _SET_ASIDE)
+    aside = _aside_steps(findings)
+    gone = {step.path for step in aside}
     steps = [
         *_log_steps(findings, logs),
-        *(_aside(path, findings) for path in aside),
-        *_folder_steps(root, aside, {found.path for found in findings if found.rule == "empty-folders"}),
-        *(
-            Step("map-model", found.path, "model", f"is {mapped[found.path]} by model_mapping.json", mapped[found.path])
-            for found in findings
-            if found.rule == "model" and found.path in mapped
-        ),
+        *aside,
+        *_folder_steps(root, gone, {found.path for found in findings if found.rule == "empty-folders"}),
+        *_field_steps(findings, must_say),
+        *_model_steps(findings, mapped),
     ]
+    return RepairPlan(tuple(steps), _left(findings, steps, gone, must_say))
+
+
+def _aside_steps(findings: Iterable[Finding]) -> list[Step]:
+    """What is moved away; of what lies in something that is, nothing is said."""
+    rule_of = {found.path: found.rule for found in findings if found.rule in _SET_ASIDE}
+    return [
+        Step("set-aside", path, rule_of[path], "is moved out of the tree")
+        for path in sorted(rule_of)
+        if not _lies_in(path, rule_of)
+    ]
+
+
+def _model_steps(findings: Iterable[Finding], mapped: Mapping[str, str]) -> Iterable[Step]:
+    for found in findings:
+        if found.rule == "model" and found.path in mapped:
+            model = mapped[found.path]
+            yield Step("map-model", found.path, "model", f"is {model} by model_mapping.json", model)
+
+
+def _left(
+    findings: Iterable[Finding], steps: Sequence[Step], gone: Collection[str], must_say: Container[str]
+) -> tuple[Finding, ...]:
+    """The findings that no step mends."""
     mended = {(step.rule, step.path) for step in steps}
-    left = [found for found in findings if not _is_mended(found, mended, aside)]
-    return RepairPlan(tuple(steps), tuple(left))
+    logs = {step.path for step in steps if step.rule in _OF_LOGS}
+
+    def is_mended(found: Finding) -> bool:
+        if found.path in gone or _lies_in(found.path, gone):
+            return True
+        if found.rule in _OF_LOGS:
+            return found.path in logs
+        return (found.rule, found.path) in mended and _field(found) not in must_say
+
+    return tuple(found for found in findings if not is_mended(found))
 
 
 def log_folders(findings: Iterable[Finding]) -> list[str]:
@@ -115,21 +154,7 @@ def _log_steps(findings: Sequence[Finding], logs: Mapping[str, LogFacts]) -> Ite
             break
 
 
-def _outermost(paths: Iterable[str]) -> list[str]:
-    """Paths without those that lie below another one of them."""
-    found: list[str] = []
-    for path in sorted(set(paths)):
-        if not found or not path.startswith(f"{found[-1]}/"):
-            found.append(path)
-    return found
-
-
-def _aside(path: str, findings: Sequence[Finding]) -> Step:
-    rule = next(found.rule for found in findings if found.rule in _SET_ASIDE and found.path == path)
-    return Step("set-aside", path, rule, "is moved out of the tree")
-
-
-def _folder_steps(root: Folder, aside: Sequence[str], empty: set[str]) -> list[Step]:
+def _folder_steps(root: Folder, aside: Collection[str], empty: set[str]) -> list[Step]:
     """Folders that are empty, and those that are when others have gone, the innermost first."""
     gone = set(aside)
     steps: list[Step] = []
@@ -144,12 +169,26 @@ def _folder_steps(root: Folder, aside: Sequence[str], empty: set[str]) -> list[S
     return steps
 
 
-def _lies_in(path: str, others: Sequence[str]) -> bool:
-    return any(path.startswith(f"{other}/") for other in others)
+def _field(found: Finding) -> str:
+    """The field that a description lacks; empty where the finding is of something else."""
+    name = _LACKS.fullmatch(found.message) if found.rule == _FIELDS else None
+    return name[1] if name is not None else ""
 
 
-def _is_mended(found: Finding, mended: set[tuple[str, str]], aside: Sequence[str]) -> bool:
-    if (found.rule, found.path) in mended or found.path in aside or _lies_in(found.path, aside):
-        return True
-    truncated = any(path == found.path and rule in _OF_LOGS for rule, path in mended)
-    return found.rule in _OF_LOGS and truncated
+def _field_steps(findings: Iterable[Finding], must_say: Container[str]) -> Iterable[Step]:
+    """Fields that have to be there and may be empty: somebody would have to know what is in the others."""
+    lacking: dict[str, list[str]] = defaultdict(list)
+    for found in findings:
+        field = _field(found)
+        if field and field not in must_say:
+            lacking[found.path].append(field)
+    for path, fields in lacking.items():
+        yield Step("add-fields", path, _FIELDS, f"gets, empty: {', '.join(fields)}", ",".join(fields))
+
+
+def _lies_in(path: str, others: Container[str]) -> bool:
+    """Whether a folder that a path lies in is one of others."""
+    while path := path.rpartition("/")[0]:
+        if path in others:
+            return True
+    return False

@@ -187,6 +187,5 @@ ACCURACY_RULES: tuple[Rule[ResultFacts], ...] = (
     Rule("accuracy-extras", "The outputs that the round asks to see are there.",
          "submission_checker.py: check_extra_files", "Add the files.", _extras),
 )  # fmt: skip
-FIGURE_RULES = ("accuracy", "accuracy-hash")
 FILE_RULES = ("accuracy-files", "accuracy-text")
-"""What holds in the open division too; the rest is for reading there, once a figure is found."""
+"""Of the files themselves: what the official checker looks at first."""

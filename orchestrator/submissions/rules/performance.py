@@ -145,9 +145,10 @@ def _token_flag(case: RunCase, _book: Rulebook) -> Iterator[Said]:
 
 
 def _token_latency(case: RunCase, book: Rulebook) -> Iterator[Said]:
-    if not case.model.submission.token_latencies or case.scenario not in book.checker.token_limits or case.log is None:
+    held_to = case.ran if book.as_official and book.checker.limits_by == "run" else case.scenario
+    if not case.model.submission.token_latencies or held_to not in book.checker.token_limits or case.log is None:
         return
-    limit = case.model.limits.get("Server" if case.scenario in _STREAMS else case.scenario)
+    limit = case.model.limits.get("Server" if held_to in _STREAMS else held_to)
     if limit is None or limit.ttft_ms is None or limit.tpot_ms is None:
         yield Said(case.path, f"the round has no limits on the latency of tokens for {case.scenario}")
         return
@@ -244,8 +245,8 @@ def _queries(case: RunCase, _book: Rulebook) -> Iterator[Said]:
         yield from _at_least(case, "effective_min_query_count", case.model.min_queries.get(case.ran))
 
 
-def _offline(case: RunCase, _book: Rulebook) -> Iterator[Said]:
-    if case.ran == "Offline":
+def _offline(case: RunCase, book: Rulebook) -> Iterator[Said]:
+    if case.ran == "Offline" and case.system.division in book.checker.offline_divisions:
         yield from _at_least(case, "effective_samples_per_query", case.model.offline_samples)
 
 

@@ -255,12 +255,12 @@ def test_a_round_may_hold_the_open_division_to_all_but_the_figure(tree):
     write(tree / LLAMA / "Offline" / "accuracy" / "accuracy.txt", "{'rouge1': 1.5}\n")
     write_log(tree / LLAMA / "Offline" / "accuracy", values_of("Offline", qsl_reported_total_count=7))
     known = rules("v5.1")
-    checker = replace(known.checker, open_accuracy="any-figure", checks={"accuracy-samples": "refuse"})
+    checker = replace(known.checker, open_forgives=("accuracy", "accuracy-hash"), checks={"accuracy-samples": "refuse"})
     for official in (False, True):
         checked = check_tree(tree, Rulebook(replace(known, checker=checker), as_official=official))
         assert f"{LLAMA}/Offline" in checked.refused
         assert {each.rule for each in checked.findings if each.level == "error"} == {"accuracy-samples"}
-    assert rules("v6.1").checker.open_accuracy == "any-figure"
+    assert rules("v6.1").checker.open_forgives == ("accuracy", "accuracy-hash")
     assert not check(tree).refused
 
 
@@ -336,7 +336,7 @@ def test_a_summary_is_csv_whatever_stands_in_a_note(tree):
     checked = check(tree)
     text = summary_text(checked.columns, checked.rows)
     assert [tuple(each) for each in csv.reader(io.StringIO(text))] == [checked.columns, *checked.rows]
-    official = summary_text(checked.columns, checked.rows, as_official=True)
+    official = summary_text(checked.columns, checked.rows, as_official=checked.form)
     assert ',"the "fast" one, mostly. tuned",' in official
 
 

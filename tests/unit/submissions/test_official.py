@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from submission_parts import LLAMA, RESNET, change_log, check, good_tree, rules
 
+from orchestrator import api
 from orchestrator.cli import run
 from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.engines.model import ContainerExit
@@ -20,6 +21,7 @@ from orchestrator.submissions.official.said import MOST_ERRORS, Listener
 from orchestrator.submissions.rows import summary_text
 
 OFFLINE = f"{RESNET}/Offline"
+DEPTH = 6
 
 
 @pytest.fixture
@@ -30,12 +32,12 @@ def tree(tmp_path, monkeypatch):
 
 def said(checked, *lines: str, exit_code: int = 0, summary: str | None = ""):
     """What an official checker says whose summary is that of our check with its defects kept."""
-    listener = Listener(depth=6)
+    listener = Listener(depth=DEPTH)
     for path in checked.refused:
         listener.line(logged(f"NoResults {path}"))
     for text in lines:
         listener.line(text)
-    text = summary_text(checked.columns, checked.rows, as_official=True) if summary == "" else summary
+    text = summary_text(checked.columns, checked.rows, as_official=checked.form) if summary == "" else summary
     return listener.said(exit_code, text)
 
 
@@ -73,7 +75,7 @@ def test_it_sees_the_tree_and_cannot_change_it():
 
 
 def test_its_log_is_read_line_by_line():
-    listener = Listener(depth=6)
+    listener = Listener(depth=DEPTH)
     listener.line(logged("./closed/A/results/b/resnet/Offline has errors"))
     listener.line(logged("all is well", "INFO"))
     listener.line(logged("NoResults ./closed/A/results/b/resnet/Offline/performance/run_1/x.txt"))
@@ -88,7 +90,7 @@ def test_its_log_is_read_line_by_line():
 
 
 def test_what_it_says_without_end_is_bounded():
-    listener = Listener(depth=6)
+    listener = Listener(depth=DEPTH)
     for number in range(MOST_ERRORS + 7):
         listener.line(logged(f"{number} " + "x" * 100))
     listener.line(logged("y" * 1_000_000))
@@ -99,12 +101,12 @@ def test_what_it_says_without_end_is_bounded():
 
 @pytest.mark.parametrize("summary", ["", "x,y\n", 'Location\n"' + "x" * 200_000])
 def test_a_summary_that_is_none_is_no_verdict(tree, summary):
-    listener = Listener(depth=6)
+    listener = Listener(depth=DEPTH)
     found = listener.said(0, summary)
     assert not found.ended
     assert found.why
     checked = check(tree)
-    assert side_by_side(checked, checked, found).differences == ()
+    assert side_by_side(checked, checked, found, DEPTH).differences == ()
 
 
 # -- side by side --------------------------------------------------------------------------
@@ -112,7 +114,7 @@ def test_a_summary_that_is_none_is_no_verdict(tree, summary):
 
 def test_two_that_agree_have_nothing_between_them(tree):
     checked = check(tree, official=True)
-    beside = side_by_side(check(tree), checked, said(checked))
+    beside = side_by_side(check(tree), checked, said(checked), DEPTH)
     assert (beside.rows_alike, beside.refused_alike, beside.differences) == (4, 0, ())
 
 
@@ -123,24 +125,33 @@ def test_a_result_that_only_we_refuse_is_explained_by_a_known_defect(tree):
     ours = check(tree)
     assert not kept.refused
     assert ours.refused
-    beside = side_by_side(ours, kept, said(kept))
+    beside = side_by_side(ours, kept, said(kept), DEPTH)
     assert beside.unexplained == ()
-    found = {(one.what, one.whose, one.path, one.why) for one in beside.differences}
-    assert ("row", "theirs", f"{RESNET}/SingleStream", ("early-stopping-told",)) in found
-    assert ("refused", "ours", f"{RESNET}/SingleStream", ("early-stopping-told",)) in found
+    found = {(one.what, one.whose, one.path, one.why[0]) for one in beside.differences}
+    assert ("row", "theirs", f"{RESNET}/SingleStream", "early-stopping-told") in found
+    assert ("refused", "ours", f"{RESNET}/SingleStream", "early-stopping-told") in found
 
 
 def test_another_value_that_nothing_explains_is_told_with_both(tree):
     kept = check(tree, official=True)
-    text = summary_text(kept.columns, kept.rows, as_official=True)
-    (one,) = side_by_side(check(tree), kept, said(kept, summary=text.replace(",1234.5,", ",1234.0,"))).unexplained
+    text = summary_text(kept.columns, kept.rows, as_official=kept.form)
+    theirs = said(kept, summary=text.replace(",1234.5,", ",1234.0,"))
+    (one,) = side_by_side(check(tree), kept, theirs, DEPTH).unexplained
     assert (one.what, one.whose, one.path, one.values) == ("row", "both", OFFLINE, (("Result", "1234.5", "1234.0"),))
+
+
+def test_a_summary_that_names_folders_of_results_is_compared_by_the_results(tree):
+    kept = check(tree, official=True)
+    text = summary_text(kept.columns, kept.rows, as_official=kept.form)
+    text = text.replace(f"{RESNET}/", f"./{RESNET}/").replace("/Offline,", "/Offline/performance/run_1,")
+    beside = side_by_side(check(tree), kept, said(kept, summary=text), DEPTH)
+    assert (beside.rows_alike, beside.differences) == (4, ())
 
 
 def test_a_refusal_that_only_they_have_and_nothing_explains_is_told(tree):
     kept = check(tree, official=True)
-    beside = side_by_side(check(tree), kept, said(kept, logged(f"NoResults {LLAMA}/Offline"), exit_code=1))
-    (one,) = beside.unexplained
+    theirs = said(kept, logged(f"NoResults {LLAMA}/Offline"), exit_code=1)
+    (one,) = side_by_side(check(tree), kept, theirs, DEPTH).unexplained
     assert (one.what, one.whose, one.path) == ("refused", "theirs", f"{LLAMA}/Offline")
 
 
@@ -151,7 +162,9 @@ def test_a_refusal_that_only_they_have_and_nothing_explains_is_told(tree):
 def engine(monkeypatch, tree):
     """One that leaves what it is told to leave in place of a container."""
     kept = check(tree, official=True)
-    fake = SimpleNamespace(spec=None, summary=summary_text(kept.columns, kept.rows, as_official=True), code=0, lines=())
+    fake = SimpleNamespace(
+        spec=None, summary=summary_text(kept.columns, kept.rows, as_official=kept.form), code=0, lines=()
+    )
 
     def start(spec, on_line):
         fake.spec = spec
@@ -192,3 +205,9 @@ def test_one_that_dies_says_how_and_is_no_verdict(tree, engine, capsys):
     out = capsys.readouterr().out
     assert "it came to no end (status 1, its summary is missing):" in out
     assert "| KeyError: 'status'" in out
+
+
+def test_the_interface_gives_the_document_of_the_command(tree, engine):
+    document = api.submission.check_official(tree, round="v5.1", skip=("root-files",))
+    assert (document["good"], document["official"]["good"], document["official"]["rows_alike"]) == (True, True, 4)
+    assert "--skip-extra-files-in-root-check" in engine.spec.command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import cache
 from pathlib import Path
 
@@ -117,6 +118,13 @@ def test_names_and_fields_that_cannot_both_be_meant_are_odd(fields, rules_of):
     assert of_system(**fields) == rules_of
 
 
+@pytest.mark.parametrize("text", ["H100 " * 200_000, "H100_" * 200_000, "8x" * 200_000, "8x " + "a " * 300_000])
+def test_a_name_of_megabytes_costs_no_more_than_a_short_one(text):
+    began = time.process_time()
+    of_system(SystemName=text, accelerator_model_name=text, host_processor_model_name=text)
+    assert time.process_time() - began < 2
+
+
 def shown(scenario: str, result: float, unit: str = "Samples/s", **more: str) -> dict[str, str]:
     return {"Scenario": scenario, "Result": str(result), "Units": unit, **more}
 
@@ -165,6 +173,23 @@ def test_a_hint_refuses_nothing_and_can_be_left_out(tmp_path, monkeypatch, capsy
     assert api.submission.check(tree, round="v5.1", skip=["odd-cores"])["findings"] == []
     assert run(["submission", "check", str(tree), "--round", "v5.1", "--format", "github"]) == 0
     assert capsys.readouterr().out.startswith("::notice ")
+    assert run(["submission", "summary", str(tree), "--round", "v5.1", "--html", str(tmp_path / "page.html")]) == 0
+    assert "odd-cores" in (tmp_path / "page.html").read_text()
+
+
+def test_a_system_of_which_all_would_be_refused_has_hints_by_its_description(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLORCH_HOME", str(tmp_path / "home"))
+    tree = good_tree(tmp_path / "tree")
+    fields = {"host_processor_model_name": "AMD EPYC 9575F", "host_processor_core_count": 128, "status": "no"}
+    path = "closed/Acme/systems/box.json"
+    write(tree / path, json.dumps(system_json("closed", "box", "edge", **fields)))
+    document = api.submission.check(tree, round="v5.1")
+    assert document["rows"] == 1
+    assert [(each["path"], each["level"]) for each in document["findings"] if each["rule"] == "odd-cores"] == [
+        (path, "hint")
+    ]
+    write(tree / path, "[]")
+    assert "odd-cores" not in api.submission.check(tree, round="v5.1")["rules"]
 
 
 def test_the_docs_say_every_hint():

@@ -14,9 +14,15 @@ from orchestrator.errors import UsageError
 OFFLINE = f"{RESNET}/Offline"
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """One for all tests, so that recipes are read once; what is kept of a tree goes by its path."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def tree(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLORCH_HOME", str(tmp_path / "home"))
+def tree(tmp_path, monkeypatch, home):
+    monkeypatch.setenv("MLORCH_HOME", str(home))
     return good_tree(tmp_path / "tree")
 
 
@@ -85,6 +91,28 @@ def test_a_figure_says_how_it_is_computed_and_of_what(tree, scenario, ran, how, 
     assert result["how"] == how
     assert [origin["key"] for origin in result["from"]] == keys
     assert all(stands_there(tree, origin) for origin in result["from"])
+
+
+def test_what_is_named_is_what_stands_there_and_not_how_a_program_would_write_it(tree):
+    system = tree / "closed" / "Acme" / "systems" / "box.json"
+    text = system.read_text().replace('"The box"', r'"The \"box\", \u00e9"')
+    system.write_text(text)
+    log = tree / OFFLINE / "performance" / "run_1" / "mlperf_log_detail.txt"
+    log.write_text(log.read_text().replace('"value": 1234.5', '"value": 1.2345e+03'))
+    found = columns(explained(tree, OFFLINE))
+    assert found["SystemName"]["value"] == 'The "box", é'
+    assert found["SystemName"]["from"][0]["raw"] == r'"The \"box\", \u00e9"'
+    assert found["Result"]["value"] == "1234.5"
+    assert found["Result"]["from"][0]["raw"] == "1.2345e+03"
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_the_count_of_errors_is_that_of_the_summary(tree, official):
+    change_log(tree, f"{RESNET}/MultiStream", effective_min_duration_ms=1)
+    for scenario in ("Offline", "SingleStream"):
+        name = f"{RESNET}/{scenario}"
+        shown = columns(explained(tree, name, as_official=official))["errors"]["value"]
+        assert shown == row(check(tree, official=official), name).errors
 
 
 def test_the_figure_of_power_names_the_samples_of_the_test(tree):

@@ -18,9 +18,15 @@ LOG = f"{RESNET}/Offline/performance/run_1/mlperf_log_detail.txt"
 EVIL = "a\n::error::b %0A,c:d\x1b[31m"
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """One for all tests, so that recipes are read once; what is kept of a tree goes by its path."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def tree(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLORCH_HOME", str(tmp_path / "home"))
+def tree(tmp_path, monkeypatch, home):
+    monkeypatch.setenv("MLORCH_HOME", str(home))
     monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path / "repo"))
     return good_tree(tmp_path / "repo" / "sent in")
 
@@ -82,7 +88,8 @@ def test_no_name_of_a_file_breaks_a_document_or_steers_a_terminal(tree, capsys):
     assert any(",title=mlorch%3A root-files" in line and "%0A%3A%3Aerror" in line for line in commands)
 
 
-def test_github_shows_ten_of_a_level_and_is_told_of_the_others(tree, capsys):
+def test_github_shows_ten_of_a_level_and_is_told_of_the_others(tree, capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     change_log(tree, f"{RESNET}/Offline", effective_min_duration_ms=60000)
     for number in range(14):
         write(tree / f"stray{number:02}.txt", "x")
@@ -96,6 +103,7 @@ def test_github_shows_ten_of_a_level_and_is_told_of_the_others(tree, capsys):
     assert "GitHub shows 10 annotations of a level for a step; 6 more:" in out
     assert len(re.findall(r"^stray\d\d.txt: error: ", out, re.MULTILINE)) == 6
     assert out.splitlines()[-1].startswith("v5.1: 4 results, 3 rows, 16 errors")
+    assert "| root\\-files | error | 14 |" in (tmp_path / "summary.md").read_text()
 
 
 def test_a_tree_outside_of_the_repository_is_annotated_without_a_file(tree, capsys, monkeypatch, tmp_path):

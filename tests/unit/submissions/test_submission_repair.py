@@ -21,9 +21,15 @@ LOG = f"{ACCURACY}/mlperf_log_accuracy.json"
 WHOLE = "[\n" + ",\n".join(f'{{"seq_id": {n}, "qsl_idx": {n}, "data": "00"}}' for n in range(2000)) + "\n]\n"
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """One for all tests, so that recipes are read once; what is kept of a tree goes by its path."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def tree(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLORCH_HOME", str(tmp_path / "home"))
+def tree(tmp_path, monkeypatch, home):
+    monkeypatch.setenv("MLORCH_HOME", str(home))
     return good_tree(tmp_path / "tree")
 
 
@@ -61,7 +67,7 @@ def test_an_accuracy_log_is_truncated_and_its_hash_is_written(tree):
     data = (tree / LOG).read_bytes()
     assert data == WHOLE[:4096].encode() + b"\n\n...\n\n" + WHOLE[-4096:].encode(), "as MLCommons' program leaves it"
     sha256 = hashlib.sha256(WHOLE.encode()).hexdigest()
-    assert (tree / ACCURACY / "accuracy.txt").read_text() == f"accuracy=76.46%, good=38230\nhash={sha256}\n"
+    assert (tree / ACCURACY / "accuracy.txt").read_text() == f"accuracy=76.46%, good=38230\n\nhash={sha256}\n"
     kept = Path(done["kept"])
     assert (kept / "files" / LOG).read_text() == WHOLE
     assert (kept / "files" / ACCURACY / "accuracy.txt").read_text() == "accuracy=76.46%, good=38230\n"
@@ -141,6 +147,24 @@ def test_what_somebody_would_have_to_know_is_left_and_told(tree, capsys):
     assert "nothing can be mended without a question\n" in out
     assert "3 errors left to you: mlorch submission check\n" in out
     assert (tree / "closed" / "Acme" / "code" / "a name.txt").exists()
+
+
+def test_fields_that_may_be_empty_are_added_and_others_are_left(tree):
+    path = tree / "closed" / "Acme" / "systems" / "box.json"
+    fields = json.loads(path.read_text())
+    for name in ("sw_notes", "accelerator_on-chip_memories", "number_of_nodes"):
+        del fields[name]
+    fields["system_name"] = "The bóx"
+    path.write_text(json.dumps(fields, indent=4, ensure_ascii=False))
+    done = repaired(tree)
+    assert [(step["kind"], step["value"]) for step in done["steps"]] == [
+        ("add-fields", "accelerator_on-chip_memories,sw_notes")
+    ]
+    assert [found["message"] for found in done["left"]] == ["has no `number_of_nodes`"]
+    text = path.read_text()
+    assert json.loads(text) == {**fields, "accelerator_on-chip_memories": "", "sw_notes": ""}
+    assert '\n    "system_name": "The bóx",\n' in text, "in the form that it had"
+    assert (Path(done["kept"]) / "files" / "closed/Acme/systems/box.json").exists()
 
 
 def test_a_model_of_an_own_name_is_mapped_where_somebody_says_which_it_is(tree):
