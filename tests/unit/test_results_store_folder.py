@@ -383,7 +383,7 @@ def test_cells_that_a_spreadsheet_would_take_for_formulas_are_texts_on_export():
     cells = ("=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "\rx", "plain", -1.5, None)
     text = csv_text(Answer(columns=tuple("abcdefghi"), rows=(cells,)))
     _, line = csv.reader(io.StringIO(text, newline=""))
-    assert line == [*("'=HYPERLINK(1)", "'+1", "'-1", "'@x", "'\tx", "'\rx", "plain", "-1.5", "")]
+    assert line == [*("'=HYPERLINK(1)", "'+1", "'-1", "'@x", "\\tx", "\\x0dx", "plain", "-1.5", "")]
 
 
 # -- list, top, compare ------------------------------------------------------------------
