@@ -38,8 +38,8 @@ def command(
     """Mend what breaks the rules of a round in TREE and needs no answer from anybody.
 
     Accuracy logs are truncated, and their hash is written into accuracy.txt; hidden files and compiled Python are
-    moved out of the tree, empty folders removed, fields that may be empty added. No result is deleted: whatever is taken away or changed is kept,
-    with a record of every step.
+    moved out of the tree, empty folders removed, fields that may be empty added. No result is deleted: whatever is
+    taken away or changed is kept, with a record of every step.
     """
     from orchestrator.operations.submission_repair import RepairRequest, repair_submission
 

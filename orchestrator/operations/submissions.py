@@ -15,7 +15,8 @@ from orchestrator.host.replacing import replacing
 from orchestrator.submissions.check import Checked, check_tree
 from orchestrator.submissions.findings import Rulebook
 from orchestrator.submissions.kept import Kept
-from orchestrator.submissions.plausibility.hints import HINTS, hints_of
+from orchestrator.submissions.plausibility.hints import HINTS, hints_of, systems_without_rows
+from orchestrator.submissions.reading import Reader
 from orchestrator.submissions.rows import summary_text
 from orchestrator.submissions.rules import ALL_RULES
 
@@ -120,8 +121,16 @@ def check_submission(context: Context, request: CheckRequest) -> SubmissionCheck
             hint=f"a tree has DIVISION/SUBMITTER/results, and divisions are {', '.join(rules.checker.divisions)}",
             slug="no-results",
         )
-    hints = hints_of(checked.columns, checked.rows, kept_parts(context), book)
-    return SubmissionCheck(request=request, checked=checked, hints=hints)
+    return SubmissionCheck(request=request, checked=checked, hints=_hints(context, request.tree, checked, book))
+
+
+def _hints(context: Context, tree: Path, checked: Checked, book: Rulebook) -> tuple[Finding, ...]:
+    parts, reader = kept_parts(context), Reader(tree, frozenset())
+    try:
+        others = list(systems_without_rows(checked, reader, parts, book))
+    finally:
+        reader.close()
+    return hints_of(checked.columns, checked.rows, parts, book, others)
 
 
 def rulebook_of(

@@ -89,6 +89,7 @@ class Containers:
             try:
                 if servers is not None:
                     self._measure_ceiling(step, servers, folder)
+                    servers.start_servers()  # a model takes its time to load, and the analyser need not see that
                     follow = partial(self._follow_beside, step, servers)
                 ended = measure_with_power(
                     step, container, folder, self.engine, self.secrets, partial(self._say, step), follow
@@ -153,8 +154,7 @@ class Containers:
     @contextmanager
     def _watched(self, servers: Servers, client: ContainerSpec) -> Iterator[None]:
         """The servers are there, and where one ends meanwhile the client is stopped. Raises as `start_servers`."""
-        if not servers.are_started:
-            servers.start_servers()
+        servers.start_servers()
         with servers.watched(Stopper(self.engine, client.name, None).stop):
             yield
 

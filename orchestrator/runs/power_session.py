@@ -161,6 +161,9 @@ class PowerSession:
         discard(made)
         try:
             _copied(self._exchange / SESSION, made, FILES)
+        except OSError:  # a full disk
+            discard(made)
+            raise
         except UnreadableFile as error:
             discard(made)
             return self._failure(f"and left no whole session: {error.reason}", str(error))

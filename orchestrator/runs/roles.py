@@ -120,7 +120,9 @@ class Servers:
         self._stop(running)
 
     def start_servers(self) -> None:
-        """Every stage, each when the one before it is ready. Raises `StepFailed`: `role-ended`, `not-ready`."""
+        """Those that are not there yet: every stage when the one before is ready. Raises `role-ended`, `not-ready`."""
+        if self.are_started:
+            return
         for stage in sorted({role.stage for role in self.roles.servers}):
             roles = [role for role in self.roles.servers if role.stage == stage]
             started = [self._start(role.name, role.container) for role in roles]

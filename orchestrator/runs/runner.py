@@ -291,6 +291,8 @@ def _power(record: RunRecord, folder: Path, measured: Measured, ended: Ended) ->
     """What the test drew; None where that was not to be measured."""
     if record.power is None:
         return None
+    if ended.error is not None:  # what lies there then is no session: the test itself may have put it there
+        return replace(record.power, clocks=ended.clocks)
     from orchestrator.results.power import power_fact
 
     return power_fact(record.power, folder, record.scenario, measured.loadgen, ended.clocks)

@@ -96,6 +96,59 @@ DEFECTS: tuple[Defect, ...] = (
         kept=True,
     ),
     Defect(
+        "equal-issue-by-conf",
+        "v4.1 compares what the log says of equal issue with the text `true`, so that it never counts; a line "
+        "of `user.conf` or `mlperf.conf` does, whatever was run.",
+        "The log counts too.",
+        kept=True,
+        rules=("equal-issue",),
+    ),
+    Defect(
+        "verdict-of-tokens",
+        "v4.1 looks at the latencies of tokens in place of LoadGen's verdict: a run that was called INVALID passes.",
+        "It is refused.",
+        kept=True,
+        rules=("validity-tokens",),
+    ),
+    Defect(
+        "units-by-folder",
+        "v4.1 and v5.0 look for the units of figures in tokens by the folder's name, which in the open "
+        "division is any.",
+        "By the model.",
+        kept=True,
+        columns=("Units",),
+    ),
+    Defect(
+        "invalid-passes",
+        "v6.0 and v6.1 take a run that LoadGen called INVALID, and one in which it logged errors.",
+        "It is refused.",
+        kept=True,
+        rules=("validity", "loadgen-errors"),
+    ),
+    Defect(
+        "interactive-as-server",
+        "v6.0 and v6.1 hold Interactive to the limits of Server on the latencies of tokens, as that is what "
+        "LoadGen ran.",
+        "To its own.",
+        kept=True,
+        rules=("token-latency",),
+    ),
+    Defect(
+        "package-columns",
+        "In the summary of v6.0 and v6.1 `compliance` is the division, `errors` 0, `Scenario` as the folder "
+        "is called, `inferred` 1 wherever that is not LoadGen's word for it, and `Location` the folder of the "
+        "test, behind the path of the tree.",
+        "As in the rounds before. The path of the tree is never there.",
+        kept=True,
+        columns=("Scenario", "Location", "compliance", "inferred"),
+    ),
+    Defect(
+        "removed-models",
+        "v6.0 takes open results of DLRM v2, which is no model of the round, as its tables still have it.",
+        "It is refused.",
+        kept=False,
+    ),
+    Defect(
         "stops-at-the-first",
         "After the first thing that is wrong with a result the others are not told.",
         "Every rule is looked at.",
@@ -104,7 +157,8 @@ DEFECTS: tuple[Defect, ...] = (
     Defect(
         "dies",
         "A missing `status` or `weight_data_types`, a number in place of a name, text that is no UTF-8, a log of an "
-        "accuracy test with a broken line: the check ends without a summary.",
+        "accuracy test with a broken line, since v6.0 a missing log or description of a system: the check ends "
+        "without a summary.",
         "Each is an error with its place.",
         kept=False,
     ),

@@ -96,6 +96,9 @@ def parse_detail(blocks: Iterable[bytes], wanted: frozenset[bytes]) -> DetailLog
         data = rest + block if rest else block
         end = data.rfind(b"\n") + 1
         rest = data[end:]
+        if data.find(b"\r\n", 0, _HEAD) >= 0:  # written on Windows
+            data = data[:end].replace(b"\r\n", b"\n")
+            end = len(data)
         _take_block(found, data, end)
         if len(rest) > LONGEST_LINE:
             rest = rest[:_HEAD]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.submissions.facts import PowerFacts, PowerSample, RunFacts, Unread
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 CLOCK = "%m-%d-%Y %H:%M:%S.%f"
 _USUAL = re.compile(r"[0-9]{2}-[0-9]{2}-[0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{1,6}")
 LARGEST_SAMPLES = 64 << 20
-_FORM = b"00-00-0000 00:00:00.000"
+_FORM = b"00-00-0000 00:00:00.000,"
 _AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
 SPL = "spl.txt"
 HASHED = (
@@ -107,9 +108,12 @@ def _watts_within(text: str, window: Window) -> list[tuple[int, float]]:
 
 def _usual_moments(moments: list[str], year: str) -> bool:
     """Whether moments are written as usual, and all are of a year."""
-    if not all(len(moment) == len(_FORM) and moment[6:10] == year for moment in moments):
-        return False
-    return "".join(moments).encode().translate(_AS_ZERO) == _FORM * len(moments)
+    joined = "".join([f"{moment}," for moment in moments])
+    return (
+        joined.count(f"-{year} ") == len(moments)
+        and joined.isascii()
+        and joined.encode().translate(_AS_ZERO) == _FORM * len(moments)
+    )
 
 
 def _watts_line_by_line(text: str, begin: str, end: str) -> Iterator[tuple[int, float]]:
@@ -132,5 +136,6 @@ def _order(moment: str) -> str:
     return f"{day[6:10]}-{day[:5]}{day[10:]}.{fraction:<06}"
 
 
+@lru_cache(maxsize=64)
 def _moment(text: str) -> datetime:
     return datetime.strptime(text, CLOCK).replace(tzinfo=UTC)

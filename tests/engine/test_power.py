@@ -60,9 +60,18 @@ def checks(result) -> dict[str, bool]:
     return {one["name"]: one["passed"] for one in result["power"]["checks"]}
 
 
-def containers() -> list[str]:
-    done = subprocess.run(["docker", "ps", "-a", "--format", "{{.Names}}"], capture_output=True, text=True, check=True)
-    return [name for name in done.stdout.split() if "image-fashion" in name and not name.startswith("mlorch-test")]
+def containers(site, *options: str) -> list[str]:
+    """The containers of this site's runs, by name; others may run on the engine."""
+    label = f"label=org.mlorch.results={site.resolve()}/results"
+    command = ["docker", "ps", *options, "--filter", label, "--format", "{{.Names}}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def wait_for_ranging(site) -> None:
+    until = time.monotonic() + 300  # another run may have the processors
+    while not any(one.endswith("-ranging") for one in containers(site)):
+        assert time.monotonic() < until
+        time.sleep(0.2)
 
 
 def test_a_session_of_mlcommons_own_client_and_server_is_measured_checked_and_whole(
@@ -84,7 +93,7 @@ def test_a_session_of_mlcommons_own_client_and_server_is_measured_checked_and_wh
     spl = record.parent / "performance/run_1/spl.txt"
     spl.write_text(spl.read_text().replace("Watts,4", "Watts,3"))
     assert mlorch("results", "verify", result["run_id"], cwd=site).returncode == 1
-    assert containers() == []
+    assert containers(site, "-a") == []
 
 
 def test_a_server_that_ends_while_ranging_ends_the_test_at_once_with_its_reason(mlorch, site, image, times, tmp_path):
@@ -92,10 +101,7 @@ def test_a_server_that_ends_while_ranging_ends_the_test_at_once_with_its_reason(
         power = f"server={address},ntp={times}"
         command = [*mlorch.command, *words(power, "60s")]
         with subprocess.Popen(command, cwd=site, stdout=subprocess.PIPE, text=True) as running:
-            until = time.monotonic() + 60
-            while not any(one.endswith("-ranging") for one in containers()):
-                assert time.monotonic() < until
-                time.sleep(0.2)
+            wait_for_ranging(site)
             time.sleep(2)
             subprocess.run(["docker", "kill", name], capture_output=True, check=True)
             killed = time.monotonic()
@@ -104,23 +110,20 @@ def test_a_server_that_ends_while_ranging_ends_the_test_at_once_with_its_reason(
     assert (result["status"], result["power"]["watts"]) == ("failed", None)
     assert "closed the connection (the ranging run)" in result["reasons"][0]
     assert not (Path(result["record"]).parent / "performance").exists()
-    assert containers() == []
+    assert containers(site, "-a") == []
 
 
 def test_a_killed_mlorch_leaves_no_client_that_runs_on_and_the_next_run_clears_up(mlorch, site, image, times, tmp_path):
     with power_server(image, tmp_path, debug=True) as (address, _):
         command = [*mlorch.command, *words(f"server={address},ntp={times}", "60s")]
         with subprocess.Popen(command, cwd=site, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
-            until = time.monotonic() + 60
-            while not any(one.endswith("-ranging") for one in containers()):
-                assert time.monotonic() < until
-                time.sleep(0.2)
+            wait_for_ranging(site)
             running.send_signal(signal.SIGKILL)
             running.wait()
         until = time.monotonic() + 30
-        while running_client() and time.monotonic() < until:  # it hears that mlorch is gone, and ends
+        while running_client(site) and time.monotonic() < until:  # it hears that mlorch is gone, and ends
             time.sleep(0.2)
-        assert running_client() == []
+        assert running_client(site) == []
     mlorch(
         "run",
         "image-fashion",
@@ -134,12 +137,11 @@ def test_a_killed_mlorch_leaves_no_client_that_runs_on_and_the_next_run_clears_u
         "1s",
         cwd=site,
     )
-    assert containers() == []
+    assert containers(site, "-a") == []
 
 
-def running_client() -> list[str]:
-    done = subprocess.run(["docker", "ps", "--format", "{{.Names}}"], capture_output=True, text=True, check=True)
-    return [name for name in done.stdout.split() if "image-fashion" in name and name.endswith("-power")]
+def running_client(site) -> list[str]:
+    return [name for name in containers(site) if name.endswith("-power")]
 
 
 @pytest.mark.long

@@ -204,8 +204,8 @@ class Engine:
         return []
 
 
-def run_with_power(tmp_path: Path, engine: Engine, server: Server, times: Times):
-    """One test with power on an engine; gives its outcome."""
+def run_with_power(tmp_path: Path, engine: Engine, server: Server, times: Times, **workload: object):
+    """One test with power on an engine, of a changed workload; gives its outcome."""
     environment = a_run_environment(
         results=str(tmp_path / "results"),
         artifacts=str(tmp_path / "artifacts"),
@@ -213,9 +213,12 @@ def run_with_power(tmp_path: Path, engine: Engine, server: Server, times: Times)
         power=PowerServer(host="127.0.0.1", port=server.port, ntp_host="127.0.0.1", ntp_port=times.port),
         power_folder=str(tmp_path / "power"),
     )
-    workload = a_workload(power_image=IMAGE, power_commit="c4b3ad8202fb")
     step = plan_run(
-        workload, environment, Cell(scenario="Offline", mode="performance"), "20260101T000000Z-x", Choices()
+        a_workload(power_image=IMAGE, power_commit="c4b3ad8202fb", **workload),
+        environment,
+        Cell(scenario="Offline", mode="performance"),
+        "20260101T000000Z-x",
+        Choices(),
     )
     step.settings["dataset"] = {"samples": 64}  # as the recorded logs have it
     runner = Runner(

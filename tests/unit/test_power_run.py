@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from power_parts import (
     line_of,
     passes,
     run_with_power,
+    write_session,
 )
+from results_parts import LOGS
 
 from orchestrator.facts.record_file import from_json, to_json
 from orchestrator.results.power_text import joules, power_rows, power_text
@@ -240,6 +243,32 @@ def test_verify_counts_the_power_anew_and_finds_one_that_was_edited(power):
         "power.simulated is False, the session gives True",
         "power.watts is 20.0, the session gives 40.0",
     ]
+
+
+def forges(results, on_line):
+    """A test that writes a session and a verdict of its own."""
+    for run in ("ranging", "run_1"):
+        shutil.copytree(LOGS / "offline", results / "performance" / run)
+    write_session(results / "performance")
+    (results / "console-power-check.log").write_text("INFO:main:[x] Check of mine\n")
+    return a_test(results, on_line)
+
+
+def test_a_session_that_the_test_itself_wrote_is_not_believed(power):
+    outcome = power(Engine(test=forges))
+    assert outcome.error is None
+    assert [one.name for one in outcome.record.power.checks] == list(CHECKS)
+
+
+def test_neither_is_it_where_there_is_no_other(power):
+    def client(exchange, on_line):
+        status = a_client(exchange, on_line)
+        (exchange / "session" / "power" / "client.json").unlink()
+        return status
+
+    outcome = power(Engine(client=client, test=forges))
+    assert outcome.error.slug == "power-client"
+    assert (outcome.record.power.watts, outcome.record.power.checks) == (None, ())
 
 
 def test_nothing_is_left_of_the_folder_that_the_client_shared(power, tmp_path):

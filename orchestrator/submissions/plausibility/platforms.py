@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.submissions.places import filled
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 _LONGEST = 300
 """Characters of a field that are looked at: a description may be megabytes, and a pattern is no match for that."""
+_OF_THE_SYSTEM = (
+    *("number_of_nodes", "host_processor_model_name", "host_processors_per_node", "host_processor_core_count"),
+    *("accelerator_model_name", "accelerators_per_node"),
+)
 _KEY = ("Division", "Organization", "Platform")
 
 
@@ -69,6 +73,16 @@ class PlatformRows:
         return models.values()
 
 
+def described(
+    description: Mapping[str, Any], division: str, submitter: str, system: str, parts: KnownParts, book: Rulebook
+) -> PlatformRows:
+    """A system that shows no figure, by its description alone."""
+    fields = {name: str(description.get(name)) for name in _OF_THE_SYSTEM}
+    fields |= {"SystemName": str(description.get("system_name"))}
+    named = {"Division": division, "Organization": submitter, "Platform": system, **fields}
+    return _system(named, (), parts, book)
+
+
 def platforms_of(
     columns: Sequence[str], rows: Iterable[Sequence[str]], parts: KnownParts, book: Rulebook
 ) -> tuple[PlatformRows, ...]:
@@ -81,13 +95,16 @@ def platforms_of(
 
 
 def _platform(rows: Sequence[Mapping[str, str]], parts: KnownParts, book: Rulebook) -> PlatformRows:
-    first = rows[0]
-    names = {"division": first["Division"], "submitter": first["Organization"], "system": first["Platform"]}
+    return _system(rows[0], tuple(_shown(row) for row in rows), parts, book)
+
+
+def _system(fields: Mapping[str, str], shown: tuple[Shown, ...], parts: KnownParts, book: Rulebook) -> PlatformRows:
+    names = {"division": fields["Division"], "submitter": fields["Organization"], "system": fields["Platform"]}
     return PlatformRows(
         path=filled(book.checker.layout.system, **names),
-        division=first["Division"],
-        fields={name: text[:_LONGEST] for name, text in first.items()},
-        shown=tuple(_shown(row) for row in rows),
+        division=fields["Division"],
+        fields={name: text[:_LONGEST] for name, text in fields.items()},
+        shown=shown,
         parts=parts,
     )
 

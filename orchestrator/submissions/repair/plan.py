@@ -77,30 +77,50 @@ def plan_repairs(
     that the round cannot know by their names and somebody named; ``must_say`` are the fields of a description that
     must not be empty.
     """
-    rule_of = {found.path: found.rule for found in findings if found.rule in _SET_ASIDE}
-    aside = dict.fromkeys(path for path in sorted(rule_of) if not _lies_in(path, rule_of))
+    aside = _aside_steps(findings)
+    gone = {step.path for step in aside}
     steps = [
         *_log_steps(findings, logs),
-        *(Step("set-aside", path, rule_of[path], "is moved out of the tree") for path in aside),
-        *_folder_steps(root, aside, {found.path for found in findings if found.rule == "empty-folders"}),
+        *aside,
+        *_folder_steps(root, gone, {found.path for found in findings if found.rule == "empty-folders"}),
         *_field_steps(findings, must_say),
-        *(
-            Step("map-model", found.path, "model", f"is {mapped[found.path]} by model_mapping.json", mapped[found.path])
-            for found in findings
-            if found.rule == "model" and found.path in mapped
-        ),
+        *_model_steps(findings, mapped),
     ]
+    return RepairPlan(tuple(steps), _left(findings, steps, gone, must_say))
+
+
+def _aside_steps(findings: Iterable[Finding]) -> list[Step]:
+    """What is moved away; of what lies in something that is, nothing is said."""
+    rule_of = {found.path: found.rule for found in findings if found.rule in _SET_ASIDE}
+    return [
+        Step("set-aside", path, rule_of[path], "is moved out of the tree")
+        for path in sorted(rule_of)
+        if not _lies_in(path, rule_of)
+    ]
+
+
+def _model_steps(findings: Iterable[Finding], mapped: Mapping[str, str]) -> Iterable[Step]:
+    for found in findings:
+        if found.rule == "model" and found.path in mapped:
+            model = mapped[found.path]
+            yield Step("map-model", found.path, "model", f"is {model} by model_mapping.json", model)
+
+
+def _left(
+    findings: Iterable[Finding], steps: Sequence[Step], gone: Collection[str], must_say: Container[str]
+) -> tuple[Finding, ...]:
+    """The findings that no step mends."""
     mended = {(step.rule, step.path) for step in steps}
-    logs_mended = {step.path for step in steps if step.rule in _OF_LOGS}
-    left = [
-        found
-        for found in findings
-        if ((found.rule, found.path) not in mended or _field(found) in must_say)
-        and found.path not in aside
-        and not _lies_in(found.path, aside)
-        and not (found.rule in _OF_LOGS and found.path in logs_mended)
-    ]
-    return RepairPlan(tuple(steps), tuple(left))
+    logs = {step.path for step in steps if step.rule in _OF_LOGS}
+
+    def is_mended(found: Finding) -> bool:
+        if found.path in gone or _lies_in(found.path, gone):
+            return True
+        if found.rule in _OF_LOGS:
+            return found.path in logs
+        return (found.rule, found.path) in mended and _field(found) not in must_say
+
+    return tuple(found for found in findings if not is_mended(found))
 
 
 def log_folders(findings: Iterable[Finding]) -> list[str]:

@@ -22,6 +22,8 @@ _RANGING_ERRORS = (
     "Current appears to be too high for set range",
 )
 """Usual while the range is looked for."""
+_USUAL_ERRORS = tuple(f": ERROR: {each}" for each in _RANGING_ERRORS)
+"""How their lines go on after the moment."""
 _TESTING_ERRORS = ("USB.",)
 _UNCERTAIN = re.compile(r"Uncertainty \d+.\d+%, which is above 1.00% limit for the last sample!")
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
@@ -29,7 +31,11 @@ _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
 
 def faults_in(text: str, ranging: Window, testing: Window | None, *, ends_at_a_warning: bool) -> Iterator[str]:
     """The lines that are refused; ``ends_at_a_warning`` ends at the first that is only told, as officially."""
+    begin, end = _text(ranging.begin), _text(ranging.end)
+    year = begin[6:10] if begin[6:10] == end[6:10] else ""
     for line in _doubtful(text, testing):
+        if begin < line[:_LENGTH] < end and line[6:10] == year and line.startswith(_USUAL_ERRORS, _LENGTH):
+            continue  # there are thousands; of one year, moments sort as they are written
         if "ERROR:" not in line and not ends_at_a_warning and _UNCERTAIN.search(line) is None:
             continue  # a warning that is told at most
         answer = _answer(line, ranging, testing)
@@ -42,17 +48,14 @@ def faults_in(text: str, ranging: Window, testing: Window | None, *, ends_at_a_w
 def _doubtful(text: str, testing: Window | None) -> Iterator[str]:
     """The errors, and the warnings so far within the test that they can count."""
     if testing is None or testing.end - testing.begin <= 2 * _UNSURE:
-        yield from lines_with(text, "ERROR:")
+        yield from [line for line in text.splitlines() if "ERROR:" in line]
         return
-    begin, end = ((moment).strftime(CLOCK) for moment in (testing.begin + _UNSURE, testing.end - _UNSURE))
+    begin, end = _text(testing.begin + _UNSURE), _text(testing.end - _UNSURE)
     one_year = begin[6:10] == end[6:10]
     for line in text.splitlines():
-        if "ERROR:" in line:
+        far = not one_year or line[6:10] != begin[6:10] or begin <= line[:_LENGTH] <= end
+        if "ERROR:" in line or (far and "WARNING:" in line):
             yield line
-        elif "WARNING:" in line:
-            other = not one_year or line[6:10] != begin[6:10]  # of one year, moments sort as they are written
-            if other or begin[:_LENGTH] <= line[:_LENGTH] <= end[:_LENGTH]:
-                yield line
 
 
 def lines_with(text: str, words: str) -> Iterator[str]:
@@ -109,6 +112,11 @@ def ranging_window(text: str, session: str) -> Window | None:
 
 
 _LENGTH = len("07-31-2025 09:26:03.554")
+
+
+def _text(moment: datetime) -> str:
+    """A moment as a line begins with it, to the millisecond."""
+    return moment.strftime(CLOCK)[:_LENGTH]
 
 
 def _stamp(line: str) -> datetime | None:

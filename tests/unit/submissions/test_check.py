@@ -336,7 +336,7 @@ def test_a_summary_is_csv_whatever_stands_in_a_note(tree):
     checked = check(tree)
     text = summary_text(checked.columns, checked.rows)
     assert [tuple(each) for each in csv.reader(io.StringIO(text))] == [checked.columns, *checked.rows]
-    official = summary_text(checked.columns, checked.rows, as_official="script")
+    official = summary_text(checked.columns, checked.rows, as_official=checked.form)
     assert ',"the "fast" one, mostly. tuned",' in official
 
 

@@ -177,6 +177,21 @@ def test_a_hint_refuses_nothing_and_can_be_left_out(tmp_path, monkeypatch, capsy
     assert "odd-cores" in (tmp_path / "page.html").read_text()
 
 
+def test_a_system_of_which_all_would_be_refused_has_hints_by_its_description(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLORCH_HOME", str(tmp_path / "home"))
+    tree = good_tree(tmp_path / "tree")
+    fields = {"host_processor_model_name": "AMD EPYC 9575F", "host_processor_core_count": 128, "status": "no"}
+    path = "closed/Acme/systems/box.json"
+    write(tree / path, json.dumps(system_json("closed", "box", "edge", **fields)))
+    document = api.submission.check(tree, round="v5.1")
+    assert document["rows"] == 1
+    assert [(each["path"], each["level"]) for each in document["findings"] if each["rule"] == "odd-cores"] == [
+        (path, "hint")
+    ]
+    write(tree / path, "[]")
+    assert "odd-cores" not in api.submission.check(tree, round="v5.1")["rules"]
+
+
 def test_the_docs_say_every_hint():
     page = (Path(__file__).parents[3] / "docs" / "submission.md").read_text()
     assert [hint.id for hint in HINTS if f"`{hint.id}`" not in page] == []
