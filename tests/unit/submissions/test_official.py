@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -151,6 +152,17 @@ def test_a_summary_that_names_folders_of_results_is_compared_by_the_results(tree
     text = text.replace(f"{RESNET}/", f"./{RESNET}/").replace("/Offline,", "/Offline/performance/run_1,")
     beside = side_by_side(check(tree), kept, said(kept, summary=text), DEPTH)
     assert (beside.rows_alike, beside.differences) == (4, ())
+
+
+def test_a_model_that_is_refused_as_a_whole_is_what_refuses_each_of_its_results(tree):
+    (tree / LLAMA).rename((tree / LLAMA).with_name("unheard-of"))
+    ours = check(tree)
+    place = LLAMA.replace("llama2-70b-99", "unheard-of")
+    assert ours.refused == (place,)
+    kept = check(tree, official=True)
+    theirs = said(replace(kept, refused=(f"{place}/Offline",)), exit_code=1)
+    beside = side_by_side(ours, kept, theirs, DEPTH)
+    assert (beside.refused_alike, beside.differences) == (1, ())
 
 
 def test_a_refusal_that_only_they_have_and_nothing_explains_is_told(tree):
