@@ -13,9 +13,12 @@ from orchestrator.api.calls import (
     pull_policy,
     request_of,
     results_in,
+    words,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.api.calls import Document
     from orchestrator.operations.campaign.request import CampaignRequest
     from orchestrator.operations.context import Context
@@ -87,6 +90,28 @@ def export(campaign: str | os.PathLike[str], *, results: str | os.PathLike[str] 
 
     word = os.fspath(campaign)
     return document_of({"campaign": word, "rows": campaign_rows(folder_of(results_in(results), word))})
+
+
+def merge(
+    campaign: str | os.PathLike[str],
+    others: Sequence[str | os.PathLike[str]],
+    *,
+    results: str | os.PathLike[str] | None = None,
+) -> Document:
+    """Bring what the campaigns in the folders ``others`` measured into one, as ``mlorch campaign merge``.
+
+    Raises:
+        UsageError: one of them is no campaign.
+        StepFailed: two results of one test of performance, with both sides; nothing is changed then.
+    """
+    from pathlib import Path
+
+    from orchestrator.operations.campaign.merge import merge_campaigns
+    from orchestrator.operations.campaign.places import folder_of
+
+    folder = folder_of(results_in(results), os.fspath(campaign))
+    found = [Path(other) for other in words("others", others)]
+    return document_of(merge_campaigns(folder, found, progress_of(talk=False)))
 
 
 def _asked(

@@ -73,16 +73,27 @@ def read_plan(folder: Path) -> tuple[KeptCell, ...] | None:
         document = json.loads(read_text(folder, PLAN, LARGEST_PLAN))
         version = document["version"]
         if version == VERSION:
-            return tuple(KeptCell(*cell) for cell in document["cells"])
+            return tuple(map(_kept, document["cells"]))
     except UnreadableFile as error:
         if error.missing:
             return None
         raise
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         version = None
     why = "is no plan of a campaign" if version is None else f"has version {str(version)[:20]}; this mlorch reads 1"
     hint = "`mlorch campaign resume` writes it anew from the recipe; results and journal are not touched"
     raise StepFailed(f"{folder / PLAN} {why}", hint=hint, slug="campaign-plan")
+
+
+def _kept(fields: Any) -> KeptCell:
+    """A cell of a plan; raises ValueError or TypeError for what no mlorch wrote."""
+    cell = KeptCell(*fields)
+    texts = type(cell.place) is type(cell.folder) is type(cell.mode) is type(cell.obstacle) is str
+    if not texts or type(cell.repetition) is not int or "/" in cell.folder or cell.folder.startswith("."):
+        raise ValueError("no cell")
+    if not all(type(value) is str for value in cell.axes.values()):
+        raise ValueError("no axes")
+    return cell
 
 
 def has_begun(folder: Path) -> bool:

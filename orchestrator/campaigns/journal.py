@@ -127,16 +127,20 @@ def _line(document: Any) -> JournalLine | None:
         line = JournalLine(**document)
     except TypeError:  # another key, or no object
         return None
-    if not type(line.place) is type(line.folder) is type(line.outcome) is type(line.why) is str:
+    texts = type(line.place) is type(line.folder) is type(line.outcome) is type(line.why) is str
+    if not texts or not _is_name(line.folder) or type(line.seconds) not in _NUMBERS:
         return None
     if not line.runs:
         return line
     runs: object = line.runs  # JSON knows no tuples
-    if not isinstance(runs, list) or type(line.seconds) not in _NUMBERS:
-        return None
-    if not all(type(run) is str for run in runs):
+    if not isinstance(runs, list) or not all(type(run) is str and _is_name(run) for run in runs):
         return None
     return line._replace(runs=tuple(runs))
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be a folder below ours, and leads nowhere else."""
+    return "/" not in text and not text.startswith(".")
 
 
 def _sum(last: str, body: bytes) -> str:

@@ -11,6 +11,7 @@ SUMMARIES = {
     "run": "Run the cells that are not measured yet.",
     "resume": "Go on with a campaign that was begun.",
     "status": "Show how far a campaign is; no recipe is read.",
+    "merge": "Bring the parts of several machines together.",
     "export": "Write the results of all cells as CSV or JSON.",
 }
 MODULES = {
@@ -18,6 +19,7 @@ MODULES = {
     "run": "campaign_run:run",
     "resume": "campaign_run:resume",
     "status": "campaign_plan:status",
+    "merge": "campaign_merge",
     "export": "campaign_export",
 }
 

@@ -143,6 +143,12 @@ START = "kind: campaign\nname: c\ntitle: A campaign\n"
         ("matrix:\n  benchmark: image-smoke\n  duration: [1s, 1s]\n", (6, 18), "bad-axis", "twice"),
         ("matrix:\n  benchmark: image-smoke\n  x.y: {from: 2, to: 1, step: 1}\n", (6, 8), "bad-value", "below"),
         ("matrix:\n  benchmark: image-smoke\n  x: {from: 1, to: 2}\n", (6, 6), "bad-value", "either `step` or `times`"),
+        ("matrix:\n  benchmark: image-smoke\n  x: {from: a, to: 1, step: 1}\n", (6, 13), "bad-value", "not a number"),
+        ("matrix:\n  benchmark: image-smoke\n  x: {from: 1, to: 1e9999999, step: 1}\n", (6, 20), "bad-value", "range"),
+        ("matrix:\n  benchmark: image-smoke\n  x: {from: 1, to: inf, step: 1}\n", (6, 20), "bad-value", "finite"),
+        ("matrix:\n  benchmark: image-smoke\n  x: {from: 1, to: 9999999, step: 0.1}\n", (6, 6), "bad-value", "more"),
+        ("matrix:\n  benchmark: image-smoke\n  Batch: [1]\n", (6, 3), "bad-value", "is not the name of an axis"),
+        ("matrix:\n  benchmark: image-smoke\npolicy: {timeout: 5}\n", (6, 19), "bad-value", "`5` is not a time"),
         ("matrix:\n  benchmark: image-smoke\nzip: [[benchmark, x]]\n", (6, 19), "unknown-axis", "no axis `x`"),
         (
             "matrix:\n  benchmark: [image-smoke, image-fashion]\n  duration: [1s]\nzip: [[benchmark, duration]]\n",

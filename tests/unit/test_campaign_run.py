@@ -9,11 +9,12 @@ import pytest
 from campaign_parts import Machine, a_campaign, a_run, good_records, planned, run_all
 
 from orchestrator.campaigns.folder import campaign_lock, is_running, read_plan
-from orchestrator.campaigns.journal import NAME, Journal, read_journal
-from orchestrator.errors import EngineError, InterruptedRun, StepFailed
+from orchestrator.campaigns.journal import NAME, Journal, JournalLine, read_journal
+from orchestrator.errors import EngineError, InterruptedRun, StepFailed, UsageError
 from orchestrator.host import clock
 from orchestrator.host.files import WriteFailed
 from orchestrator.operations.campaign.export import campaign_rows
+from orchestrator.operations.campaign.merge import merge_campaigns
 from orchestrator.operations.campaign.status import campaign_status
 
 MATRIX = "{benchmark: [one], scenario: [Offline, SingleStream]}"
@@ -229,3 +230,89 @@ def test_rows_have_the_accuracy_beside_each_performance_and_say_what_is_gone(cam
     assert [row["verdict"] for row in rows] == ["PASSED", "VALID", None]
     assert rows[1]["accuracy_image"] == rows[0]["image"]
     assert "version None" in rows[2]["why"]
+
+
+# -- parts of several machines -----------------------------------------------------------------
+
+
+class Told:
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text, **_):
+        self.lines.append(text)
+
+    warn = say
+
+
+@pytest.fixture
+def parts(tmp_path, monkeypatch):
+    """Two machines that measured a part each, and the accuracy both."""
+    campaign = a_campaign("{benchmark: [one], scenario: [Offline, SingleStream], duration: [1s, 2s]}")
+    cells = planned(campaign)
+    folders = (tmp_path / "a", tmp_path / "b")
+    for start, (folder, mine) in enumerate(zip(folders, (cells[:3], (cells[0], *cells[3:])), strict=True)):
+        machine = Machine(numbers=iter(range(10 + 20 * start, 30 + 20 * start)))
+        run_all(a_run(campaign, folder, mine), machine, monkeypatch)
+    return folders
+
+
+def test_parts_are_merged_once_whatever_is_repeated_and_the_accuracy_of_both_is_told(parts):
+    ours, theirs = parts
+    merged = merge_campaigns(ours, [theirs], Told())
+    assert (len(merged.taken), len(merged.duplicates), merged.unreadable) == (2, 1, ())
+    assert campaign_status(ours).counts()["done"] == 5
+    assert list(good_records(ours).values()) == [1] * 5
+    assert [row["verdict"] for row in campaign_rows(ours)] == ["PASSED"] + ["VALID"] * 4
+    assert merge_campaigns(ours, [theirs], Told()).taken == ()
+    assert campaign_status(ours).counts()["total"] == 5
+
+
+def test_two_results_of_one_test_are_refused_with_both_and_nothing_is_changed(tmp_path, campaign, monkeypatch):
+    ours, theirs = tmp_path / "a", tmp_path / "b"
+    for start, folder in enumerate((ours, theirs)):
+        machine = Machine(numbers=iter(range(10 + 20 * start, 30 + 20 * start)))
+        run_all(a_run(campaign, folder), machine, monkeypatch)
+    before = (ours / NAME).read_bytes()
+    with pytest.raises(StepFailed, match="2 cells were measured on both sides") as caught:
+        merge_campaigns(ours, [theirs], Told())
+    assert caught.value.slug == "merge-conflict"
+    for folder in (ours, theirs):
+        assert f"(done) in {folder}" in caught.value.message
+    assert (ours / NAME).read_bytes() == before
+
+
+def test_a_merge_that_was_cut_short_is_done_by_the_next_and_a_broken_record_is_not_taken(parts):
+    ours, theirs = parts
+    lost = read_journal(theirs).lines[-1]
+    (theirs / "cells" / lost.folder / lost.runs[-1] / "run.json").write_text("{")
+    told = Told()
+    first = merge_campaigns(ours, [theirs], told)
+    assert (len(first.taken), first.unreadable) == (1, (lost.folder,))
+    assert "cannot be read: its cell is not taken" in told.lines[0]
+    data = (ours / NAME).read_bytes()
+    (ours / NAME).write_bytes(b"".join(data.splitlines(keepends=True)[:-1]))  # copied, and its line is lost
+    assert merge_campaigns(ours, [theirs], Told()).taken == first.taken
+    assert (ours / NAME).read_bytes() == data
+
+
+def test_what_is_no_campaign_is_not_merged(tmp_path):
+    with pytest.raises(UsageError, match="no campaign was begun in"):
+        merge_campaigns(tmp_path / "a", [tmp_path / "b"], Told())
+
+
+@pytest.mark.parametrize(
+    "cells", ["7", "[[1]]", '[["p","../x","m",1,{}]]', '[["p","f","m",1,[]]]', '[["p","f","m",1,{"a":1}]]']
+)
+def test_a_plan_that_no_mlorch_wrote_is_told(tmp_path, cells):
+    (tmp_path / "plan.json").write_text(f'{{"version": 1, "cells": {cells}}}')
+    with pytest.raises(StepFailed, match="is no plan of a campaign"):
+        campaign_status(tmp_path)
+
+
+@pytest.mark.parametrize(("folder", "runs"), [("../../etc", []), ("a/b", []), ("f", ["../x"]), ("f", [1])])
+def test_a_journal_leads_nowhere_else(tmp_path, folder, runs):
+    Journal(tmp_path).append(JournalLine("p", folder, "done", tuple(runs)))
+    assert read_journal(tmp_path).lines == ()

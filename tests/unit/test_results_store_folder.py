@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from results_parts import add_run
 from submissions.submission_parts import good_tree
 
 from orchestrator.errors import MlorchError, StepFailed, UsageError
+from orchestrator.facts.power import PowerCheck, PowerFact
 from orchestrator.operations.context import Context
 from orchestrator.operations.results_import import ImportRequest, import_results, rebuild
 from orchestrator.operations.results_store import compare_store, csv_text, list_store, top_results
@@ -156,6 +158,26 @@ def test_runs_of_ours_come_in_with_their_record_and_are_no_round(store, tmp_path
         ("SingleStream", False, "ms", True, "own"),
     )
     assert all(Path(place).is_file() for (place,) in rows(store, "SELECT location FROM results"))
+
+
+def test_power_of_a_run_of_ours_is_that_of_a_passed_session_only(store, tmp_path):
+    runs = Store(tmp_path / "results")
+    passed = PowerFact(server="p:4950", ntp="n:123", image="x", commit="y", watts=200.0, joules_per_query=0.5,
+                       checks=(PowerCheck(name="check", passed=True),))  # fmt: skip
+    cases = (
+        ("offline", passed),
+        ("singlestream", passed),
+        ("offline", replace(passed, simulated=True)),
+        ("offline", replace(passed, faults=("a clock",))),
+    )
+    for second, (case, power) in enumerate(cases):
+        record, _ = add_run(runs, case, second)
+        runs.finish(replace(record, power=power))
+    import_results(CONTEXT, ImportRequest(sources=(str(runs.root),), store=store))
+    found = rows(store, "SELECT power, power_unit, result, per_watt FROM results ORDER BY key")
+    assert [row[:2] for row in found] == [(200.0, "W"), (500.0, "mJ"), (None, ""), (None, "")]
+    assert found[0][3] == pytest.approx(found[0][2] / 200)
+    assert found[1][3] == pytest.approx(2), "samples for each joule"
 
 
 def test_nothing_is_imported_where_one_source_is_wrong(put, store, tmp_path):

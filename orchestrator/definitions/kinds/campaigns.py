@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal  # noqa: TC003 (pydantic reads it)
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
@@ -13,16 +13,17 @@ MOST_VALUES = 100_000
 """Of one axis, and cells of a campaign: somebody who asks for more has made a slip, or wants a sample."""
 AxisName = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9_]*(?:[.-][A-Za-z0-9_]+)*\Z", max_length=120)]
 Value = Annotated[Line, StringConstraints(min_length=1, max_length=400)]
+Number = Annotated[Decimal, Field(ge=-(10**15), le=10**15, decimal_places=9, allow_inf_nan=False)]
 Time = Annotated[str, StringConstraints(pattern=r"^[0-9]+[smhd]\Z")]
 
 
 class Range(Strict):
     """Numbers from one to another, both included: with a ``step`` between them, or each so many ``times`` the last."""
 
-    first: Decimal = Field(alias="from")
-    last: Decimal = Field(alias="to")
-    step: Decimal | None = Field(default=None, gt=0)
-    times: Decimal | None = Field(default=None, gt=1)
+    first: Number = Field(alias="from")
+    last: Number = Field(alias="to")
+    step: Number | None = Field(default=None, gt=0)
+    times: Number | None = Field(default=None, gt=1)
 
     @model_validator(mode="after")
     def _comes_to_an_end(self) -> Range:

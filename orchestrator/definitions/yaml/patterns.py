@@ -7,6 +7,7 @@ from typing import Any, get_args
 from orchestrator.definitions.kinds import (
     assets,
     base,
+    campaigns,
     checker,
     detection,
     external,
@@ -60,6 +61,8 @@ PATTERNS: dict[str, tuple[str, str]] = {
         "not the name of a system",
         "letters, digits, `.`, `_` and `-`, first a letter or digit",
     ),
+    _pattern(campaigns.AxisName): ("not the name of an axis", "an option of `mlorch run`, or what `--set` takes"),
+    _pattern(campaigns.Time): ("not a time", "a whole number and `s`, `m`, `h` or `d`: `30m`"),
     _pattern(checker.Key): ("not the name of a key", "a letter, then letters, digits, `_`, `.` and `-`"),
     _pattern(checker.FileName): ("not the name of a file or folder", "letters, digits, `.`, `_` and `-`; no `/`"),
     _pattern(checker.Place): (

@@ -87,5 +87,5 @@ def _derive(row: Row) -> None:
         return
     if row.higher_is_better and row.accelerators:
         row.per_accelerator = row.result / row.accelerators
-    if row.power is not None and row.per_watt is None:
+    if row.power is not None and row.per_watt is None and (row.higher_is_better or row.power_unit == "mJ"):
         row.per_watt = per_watt(row.scenario, row.result, row.power, row.power_unit)

@@ -62,4 +62,16 @@ def _row(summary: Summary) -> Row:
         unit = UNITS.get(result.unit)
         row.result = result.value * (unit.factor if unit else 1)
         row.unit, row.higher_is_better = unit.name if unit else result.unit, result.higher_is_better
+        _set_power(row, summary)
     return row
+
+
+def _set_power(row: Row, summary: Summary) -> None:
+    """What the test drew, where that was measured as a submission asks for; counters of the host are no such thing."""
+    power = summary.record.power
+    if power is None or power.watts is None or not power.passed or power.simulated:
+        return
+    if row.higher_is_better:
+        row.power, row.power_unit = power.watts, "W"
+    elif power.joules_per_query is not None:
+        row.power, row.power_unit = power.joules_per_query * 1000, "mJ"

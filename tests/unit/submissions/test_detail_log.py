@@ -99,3 +99,63 @@ def test_an_endless_line_is_not_kept(monkeypatch):
     read = parse_detail(blocks(), frozenset((b"a", b"b", b"x")))
     assert read.values == {"a": 1, "b": 2}
     assert len(read.broken) == 1
+
+
+# -- lists of samples, and what is between ---------------------------------------------------
+
+
+def cycle(number: int, *more: str) -> list[str]:
+    """What an accuracy test writes of one loading of samples."""
+    samples = line("loaded_qsl_set", list(range(number, number + 60)))
+    counters = [line(f"logger_{name}", number) for name in ("retry", "swap", "total")]
+    return [samples, line("generated_query_count", number), *counters, *more]
+
+
+def as_json_says(text: str, keys: frozenset[str]) -> tuple[dict[str, object], int, int]:
+    values: dict[str, object] = {}
+    errors = broken = 0
+    for each in text.splitlines():
+        if not each.startswith(":::MLLOG"):
+            continue
+        try:
+            entry = json.loads(each.removeprefix(":::MLLOG"))
+        except ValueError:
+            broken += 1
+            continue
+        errors += entry["metadata"]["is_error"]
+        if entry["key"] in keys:
+            values.setdefault(entry["key"], entry["value"])
+    return values, errors, broken
+
+
+ODD = [
+    line("num_errors", 1),
+    line("error_runtime", "no memory", error=True),
+    line("logger_retry", 1, error=True),
+    "not an entry",
+    "}}",
+    line("logger_retry", 1)[:-2],
+    line("logger_retry", 1).replace(', "metadata"', '\n, "metadata"'),
+    line("logger_retry", 1).replace('"key": ', '"key":'),
+    line("loaded_qsl_set", [1], error=True),
+    line("loaded_qsl_set", [1])[:-3],
+    "",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("at", [0, 1, 2, 7, 8, 12, 20])
+@pytest.mark.parametrize("keys", [("num_errors",), ("num_errors", "logger_total", "a", "b", "c", "d")])
+def test_what_is_odd_among_lines_that_are_alike_is_seen(odd, at, keys):
+    lines = [each for number in range(1000, 1004) for each in cycle(number)]
+    text = "\n".join([*lines[:at], odd, *lines[at:]]) + "\n"
+    values, errors, broken = as_json_says(text, frozenset(keys))
+    for block in (1 << 20, 500):
+        read = of(text, *keys, block=block)
+        assert (read.values, read.error_entries) == (values, errors)
+        assert len(read.broken) == min(broken, 5)
+
+
+def test_lines_that_end_as_on_windows_say_the_same():
+    text = "\n".join((*cycle(10), line("num_errors", 2), *cycle(20))) + "\n"
+    assert of(text.replace("\n", "\r\n"), "num_errors") == of(text, "num_errors")

@@ -18,9 +18,15 @@ LOG = f"{RESNET}/Offline/performance/run_1/mlperf_log_detail.txt"
 EVIL = "a\n::error::b %0A,c:d\x1b[31m"
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """One for all tests, so that recipes are read once; what is kept of a tree goes by its path."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def tree(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLORCH_HOME", str(tmp_path / "home"))
+def tree(tmp_path, monkeypatch, home):
+    monkeypatch.setenv("MLORCH_HOME", str(home))
     monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path / "repo"))
     return good_tree(tmp_path / "repo" / "sent in")
 

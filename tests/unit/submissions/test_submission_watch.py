@@ -21,9 +21,15 @@ from orchestrator.submissions import kept
 LOG = f"{RESNET}/Offline/performance/run_1/mlperf_log_detail.txt"
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """One for all tests, so that recipes are read once; what is kept of a tree goes by its path."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
-def tree(tmp_path, monkeypatch):
-    monkeypatch.setenv("MLORCH_HOME", str(tmp_path / "home"))
+def tree(tmp_path, monkeypatch, home):
+    monkeypatch.setenv("MLORCH_HOME", str(home))
     tree = good_tree(tmp_path / "tree")
     for folder, _, names in os.walk(tree):
         for name in names:
