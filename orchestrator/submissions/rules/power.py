@@ -331,11 +331,18 @@ SESSION_CHECKS: tuple[SessionCheck, ...] = (
 
 
 def _in_round(check: SessionCheck) -> Callable[[ResultFacts, Rulebook], Iterator[Said]]:
-    return lambda result, book: check(result, book.checker.power_session)
+    """Where the round looks at sessions: of v3.0 nobody says which ones it took."""
+
+    def checked(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
+        if book.checker.looks_at("power-check"):
+            yield from check(result, book.checker.power_session)
+
+    return checked
 
 
 def _log_in_round(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
-    return _ptd_log(result, book.checker.power_session, ends_at_a_warning=book.as_official)
+    if book.checker.looks_at("power-check"):
+        yield from _ptd_log(result, book.checker.power_session, ends_at_a_warning=book.as_official)
 
 
 _MEASURE = "Measure again by MLCommons' power client."
@@ -343,8 +350,8 @@ POWER_RULES: tuple[Rule[ResultFacts], ...] = (
     Rule("power-files", "A result with power has the files of the session and of the ranging run.", _FILES,
          "Add or remove it.", _files),
     Rule("power-samples", "The analyser has samples within the test.", _METRIC, _MEASURE, _samples, official="refuse"),
-    Rule("power-session", "The session's files can be read and have their fields.", _CHECK, _MEASURE, _in_round(_readable),
-         within="power-check"),
+    Rule("power-session", "The session's files can be read and have their fields.", _CHECK, _MEASURE,
+         _in_round(_readable), within="power-check"),
     Rule("power-client", "The session is of a power client that MLCommons accepts.",
          f"{_CHECK}: sources_check", _MEASURE, _in_round(_sources), within="power-check"),
     Rule("power-commands", "PTDaemon answered as it should, and its ranges were put back.",
