@@ -1,4 +1,4 @@
-"""What processors and accelerators are, and can do at most: figures of their makers, found by names. Pure."""
+"""What processors and accelerators are, and can do at most: figures, found by names. Pure."""
 
 from __future__ import annotations
 
@@ -54,10 +54,16 @@ class KnownParts:
         return found.pop() if len(found) == 1 else None
 
     def accelerator_of(self, name: str) -> AcceleratorPart | None:
-        """The accelerator that a name is of; None where it is not known, or the name is of several."""
+        """The accelerator that a name is of; None where it is not known, or the name is of several.
+
+        A variant with a word more (`H200-SXM-141GB-CTS`) is not what it is a variant of.
+        """
         words = set(words_of(name))
         found = [part for part in self.accelerators if words.issuperset(part.words)]
-        return found[0] if len(found) == 1 else None
+        closest = max(found, key=lambda part: len(part.words), default=None)
+        if closest is None or not all(set(closest.words).issuperset(part.words) for part in found):
+            return None
+        return closest
 
 
 def words_of(name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What processors and accelerators are, and can do at most: figures of their makers, each with its source."""
+"""What processors and accelerators are, and can do at most: figures, each with where it was read."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ Word = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+\Z", max_length=32)]
 """Of a part's name, in lower case: a name's words are its runs of letters and digits."""
 Number = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+\Z", max_length=32)]
 Source = Annotated[Line, StringConstraints(min_length=8, max_length=400)]
+"""What was read for the figure: not a document that may say it too."""
 
 
 class Processors(Strict):

@@ -105,6 +105,9 @@ ODD = [
     ({"host_processor_core_count": "128"}, ["odd-cores"]),
     ({"host_processor_model_name": "NVIDIA Grace CPU", "host_processor_core_count": "144"}, ["odd-cores"]),
     ({"host_processor_model_name": "EPYC 7V13 64-Core Processor", "host_processor_core_count": "96"}, ["odd-cores"]),
+    ({"host_processor_model_name": "AMD EPYC 7543", "host_processor_core_count": "128"}, ["odd-cores"]),
+    ({"host_processor_model_name": "Intel(R) Xeon(R) Gold 6348 CPU @ 2.60GHz", "host_processor_core_count": "56"},
+     ["odd-cores"]),
 ]  # fmt: skip
 
 
@@ -130,6 +133,8 @@ def shown(scenario: str, result: float, unit: str = "Samples/s", **more: str) ->
 
 
 MS = "Latency (ms)"
+ONE_L4 = {"accelerator_model_name": "NVIDIA L4", "accelerators_per_node": "1"}
+"""Of 72 W, in a server that draws far more: a published one drew 646 W."""
 FIGURES = [
     ([shown("Server", 101, "Queries/s"), shown("Offline", 100)], []),
     ([shown("Server", 103, "Queries/s"), shown("Offline", 100)], [("odd-server", "there/Server")]),
@@ -150,6 +155,8 @@ FIGURES = [
     ([shown("Offline", 5000, "Watts")], []),
     ([shown("Offline", 400, "Watts")], [("odd-power", "there/Offline")]),
     ([shown("Offline", 14_000, "Watts")], [("odd-power", "there/Offline")]),
+    ([shown("Offline", 710, "Watts", **ONE_L4)], []),
+    ([shown("Offline", 1300, "Watts", **ONE_L4)], [("odd-power", "there/Offline")]),
     ([shown("SingleStream", 14_000_000, "millijoules")], []),
 ]
 
@@ -206,4 +213,16 @@ def test_every_figure_of_a_part_is_found_by_a_published_name():
     assert found is not None
     assert found.watts == 750
     assert known.accelerator_of("NVIDIA GH200 Grace Hopper Superchip 144GB").words == ("gh200",)
+    assert known.accelerator_of("AMD Instinct MI300X 192GB HBM3 (x32), AMD Instinct MI325X 256GB HBM3e (x16)") is None
     assert known.accelerator_of("N/A") is None
+
+
+def test_a_variant_that_draws_more_is_not_taken_for_what_it_is_a_variant_of():
+    known = parts()
+    plain, variant = (known.accelerator_of(f"NVIDIA H200-SXM-141GB{suffix}") for suffix in ("", "-CTS"))
+    assert plain is not None
+    assert variant is not None
+    assert (plain.watts, variant.watts) == (700, 1000)
+    drawn = shown("Offline", 13_000, "Watts")
+    assert hints(drawn, accelerator_model_name="NVIDIA H200-SXM-141GB") == [("odd-power", "there/Offline")]
+    assert hints(drawn, accelerator_model_name="NVIDIA H200-SXM-141GB-CTS") == []
