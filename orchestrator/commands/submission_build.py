@@ -109,6 +109,8 @@ def _say_written(console: Console, built: SubmissionBuild) -> None:
         )
     made = f"{written.added} new, {written.replaced} replaced, {written.unchanged} unchanged"
     console.say(f"{count} in {built.request.tree}/{plan.root}: {made}")
+    words = ("mlorch", "submission", "check", str(built.request.tree), "--round", built.request.round)
+    console.say(f"next: {shlex.join(words)}")
 
 
 def overlay_text(plan: TreePlan) -> str:

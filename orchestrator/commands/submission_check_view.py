@@ -102,4 +102,5 @@ def counts_text(found: SubmissionCheck) -> str:
     told = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
     if hints:
         told += f", {counted(hints, 'hint')}"
-    return f"{checked.round}: {checked.results:,} results, {len(checked.rows):,} rows, {told}: {verdict}"
+    looked = f"{counted(checked.results, 'result')}, {counted(len(checked.rows), 'row')}"
+    return f"{checked.round}: {looked}, {told}: {verdict}"

@@ -220,6 +220,7 @@ class Console:
     def progress(self) -> Iterator[Progress]:
         """A rich progress display on stderr; without a terminal it draws nothing and costs nothing."""
         from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+        from rich.table import Column
         from rich.text import Text
 
         class Words(TextColumn):
@@ -233,7 +234,7 @@ class Console:
             Words("{task.description}"),
             BarColumn(bar_width=28),
             TaskProgressColumn(),
-            TimeElapsedColumn(),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=len("0:00:00"))),
             Words("{task.fields[note]}", style="dim"),
         )
         with Progress(*columns, console=self.rich, disable=not self.live, transient=True) as progress:

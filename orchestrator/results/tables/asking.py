@@ -72,7 +72,7 @@ def ask(
     return Answer(columns=tuple(found["columns"]), rows=tuple(map(tuple, found["rows"])), more=found["more"])
 
 
-HELP = "`SELECT * FROM results LIMIT 1` and `DESCRIBE results` show what there is (docs/results-store.md)"
+HELP = "`SELECT * FROM results LIMIT 1` and `DESCRIBE results` show what there is; the submitter is `organization`"
 
 
 def _refused(kinds: Sequence[str]) -> UsageError:
