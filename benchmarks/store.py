@@ -79,8 +79,8 @@ def _import(context: Context, sources: list[str], store: Path, made: list[str]) 
 
 def _queries(store: Path, what: str, bar: float) -> list[Bar]:
     from orchestrator.operations.results_store import list_store, top_results
-    from orchestrator.results.tables.asking import own_query
     from orchestrator.results.tables.database import Database
+    from orchestrator.results.tables.queries import own_query
     from orchestrator.results.tables.ranking import Ranking
 
     ranking = Ranking(benchmark="resnet", round="all", division="all")

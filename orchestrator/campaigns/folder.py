@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.campaigns.journal import NAME as JOURNAL
-from orchestrator.errors import StepFailed
+from orchestrator.errors import NoLocksError, StepFailed
 from orchestrator.facts.containers import RECORD
 from orchestrator.host.file_lock import try_lock
 from orchestrator.host.files import atomic_write_text, make_folder
@@ -165,7 +165,7 @@ def campaign_lock(folder: Path) -> Iterator[None]:
     path = folder / LOCK
     with path.open("a+", encoding="ascii", errors="replace") as stream:
         for again in range(_TRIES, -1, -1):
-            if try_lock(stream.fileno(), path):
+            if _locked(stream.fileno(), path):
                 break
             if not again:
                 raise _busy(path)
@@ -174,6 +174,14 @@ def campaign_lock(folder: Path) -> Iterator[None]:
         stream.write(f"{os.getpid()}\n")
         stream.flush()
         yield
+
+
+def _locked(descriptor: int, path: Path) -> bool:
+    try:
+        return try_lock(descriptor, path)
+    except NoLocksError as error:  # its own hint is of mlorch's home
+        hint = "name a folder of results on a local disk with -o"
+        raise NoLocksError(error.message, hint=hint) from None
 
 
 def _busy(path: Path) -> StepFailed:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from orchestrator.console import Console
     from orchestrator.operations.results_import import Imported, Source
     from orchestrator.operations.results_store import Listed, StoreComparison, Top
-    from orchestrator.results.tables.asking import Answer
+    from orchestrator.results.tables.queries import Answer
 
 _NAMED = 3
 _COLOURS = {"better": "green", "worse": "bold red"}
@@ -112,6 +112,11 @@ def show_top(console: Console, top: Top) -> None:
         columns = ("#", "round", "submitter", "system", "accelerators", by, *both, "accuracy")
         numbers = (0, 5, 6) if ranking.per else (0, 5)
         console.table(columns, rows, title=title, right=numbers, drop=(len(columns) - 1, 3))
+    _say_what_else(console, top)
+
+
+def _say_what_else(console: Console, top: Top) -> None:
+    """What was mended, and what is left out."""
     mended = [one["changed"] for one in top.results if one["changed"]]
     if mended:
         console.say(f"not as it was published, for {len(mended)} of these: {'; '.join(dict.fromkeys(mended[:_NAMED]))}")
@@ -120,8 +125,8 @@ def show_top(console: Console, top: Top) -> None:
         console.say(f"of {len(top.rounds)} rounds, whose rules differ: {', '.join(top.rounds)}")
     elif others:
         console.say(f"of round {top.round}; --round names another ({', '.join(others)}), `--round all` mixes them")
-    if ranking.division != "all":
-        console.say(f"of the division {ranking.division}; --division names another, or all")
+    if top.ranking.division != "all":
+        console.say(f"of the division {top.ranking.division}; --division names another, or all")
 
 
 def _top_row(one: dict[str, Any], *, by_result: bool) -> tuple[str, ...]:

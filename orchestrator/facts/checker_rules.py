@@ -249,3 +249,7 @@ class CheckerRules:
     def answer(self, check: str) -> Answer:
         """What the round's own checker does where a rule of `CHECKS` is broken."""
         return self.checks.get(check, "refuse")
+
+    def looks_at(self, check: str) -> bool:
+        """Whether it looks at a rule of `CHECKS` at all."""
+        return self.answer(check) != "skip"

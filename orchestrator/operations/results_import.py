@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
 from orchestrator.facts.redact import redacted_text
 from orchestrator.host.clock import now
-from orchestrator.host.folders import data_home
 from orchestrator.host.untrusted import UnreadableFile, names_below, read_bytes
-from orchestrator.results.tables.database import Batch, Database, Import
+from orchestrator.results.tables.database import Batch, Database, Import, store_folder
 from orchestrator.results.tables.merge import merged
 from orchestrator.results.tables.reading import read_table
 
@@ -32,11 +31,6 @@ LARGEST_TABLE = 512 << 20
 EXPERIMENTS = "cm-result.json"
 _DIVISIONS = ("closed", "open", "network")
 _MOST_NAMED = 3
-
-
-def store_folder(given: Path | None = None) -> Path:
-    """The folder of the store: the one that is given, else the user's."""
-    return given if given is not None else data_home() / "results-store"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

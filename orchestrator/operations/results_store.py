@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NothingSelectedError, UsageError
+from orchestrator.facts.neutral import csv_cell
 from orchestrator.host.files import atomic_write_text, output_path
-from orchestrator.operations.results_import import store_folder
-from orchestrator.results.tables.asking import MOST_ROWS, TIMEOUT_S, Answer, OwnQueries, ask, own_query
-from orchestrator.results.tables.database import Database
+from orchestrator.results.tables.database import Database, store_folder
+from orchestrator.results.tables.queries import MOST_ROWS, TIMEOUT_S, Answer, OwnQueries, own_query
 from orchestrator.results.tables.ranking import (
     ALL,
     BENCHMARKS,
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 STORE = "store:"
 """What a name of the store begins with where runs are meant otherwise."""
 _MOST_NAMES = 1_000_000
-_STEERING = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What makes a cell a formula for a spreadsheet."""
 
 
 def query_store(sql: str, store: Path | None, *, limit: int = MOST_ROWS, timeout_s: float = TIMEOUT_S) -> Answer:
     """A statement that reads (`asking.ask`)."""
+    from orchestrator.results.tables.asking import ask
+
     return ask(Database(store_folder(store)), sql, limit=limit, timeout_s=timeout_s)
 
 
@@ -53,19 +53,11 @@ def write_csv(answer: Answer, path: Path, *, force: bool = False) -> None:
 def csv_text(answer: Answer) -> str:
     """An answer as CSV."""
     text = io.StringIO()
-    writer = csv.writer(text)  # with \r\n: else a lone \r in a cell would not be quoted
-    writer.writerow(map(_harmless, answer.columns))
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(csv_cell, answer.columns))
     for row in answer.rows:
-        writer.writerow(map(_harmless, row))
+        writer.writerow(map(csv_cell, row))
     return text.getvalue()
-
-
-def _harmless(value: Any) -> Any:
-    if isinstance(value, dict | list):
-        value = str(value)
-    if isinstance(value, str) and value.startswith(_STEERING):
-        return f"'{value}"
-    return value
 
 
 # -- list --------------------------------------------------------------------------------

@@ -10,12 +10,12 @@ from orchestrator import __version__
 from orchestrator.errors import StepFailed, UsageError
 from orchestrator.host import clock
 from orchestrator.host.files import WriteFailed, atomic_write_text, output_path
-from orchestrator.operations.submissions import CheckRequest, check_submission
+from orchestrator.operations.submissions import CheckRequest, check_submission, rulebook_of
 from orchestrator.submissions.pack.contents import contents_of
 from orchestrator.submissions.pack.manifest import NAME, VERSION, Manifest, Packed, text_of
 from orchestrator.submissions.pack.redact import redact_files, with_signature
 from orchestrator.submissions.pack.verify import tree_manifest, verify_archive, verify_tree
-from orchestrator.submissions.pack.write import SUFFIX, Archived, hashes_of, write_archive
+from orchestrator.submissions.pack.write import SUFFIX, Archived, changed_error, hashes_of, write_archive
 from orchestrator.submissions.tree import list_submission
 
 if TYPE_CHECKING:
@@ -92,9 +92,10 @@ def pack_submission(context: Context, request: PackRequest, signer: Signer | Non
             hint=f"give it a name that ends with {SUFFIX}, outside of the tree",
             slug="pack-name",
         )
+    divisions = rulebook_of(context, request.round, request.tree).checker.divisions
+    listed = list_submission(request.tree, divisions, request.submitter)
     errors = _errors(context, request)
-    divisions = context.catalog.round_rules(request.round).checker.divisions
-    contents = contents_of(list_submission(request.tree, divisions, request.submitter), divisions, request.submitter)
+    contents = contents_of(listed, divisions, request.submitter)
     if contents.unfit:
         raise _unfit(contents)
     packed = Packed(
@@ -106,6 +107,8 @@ def pack_submission(context: Context, request: PackRequest, signer: Signer | Non
         errors=errors,
     )
     files = hashes_of(request.tree, contents.files)
+    if list_submission(request.tree, divisions, request.submitter) != listed:
+        raise changed_error(request.tree, "what was checked is not what would be packed")
     manifest = _redacted_before(request.tree, packed, files)
     if manifest is None:
         manifest = with_signature(Manifest(packed=packed, files=files), signer)

@@ -105,20 +105,22 @@ def _result(source: Source, system: SystemFacts, folder: Folder, model: str, whe
 
 
 def gather_run(source: Source, folder: Folder, *names: str, wanted: frozenset[bytes] | None = None) -> RunFacts:
-    """The folder of a performance test; ``wanted`` are the keys of its log, where not all are."""
+    """The folder of a performance test; ``wanted`` are the keys of its log, where not all are; none: it is not read."""
     found = folder.at(*names)
     path = "/".join((folder.path, *names))
     if found is None:
         return RunFacts(path=path, files=None, log=NOT_THERE)
-    return RunFacts(path=path, files=tuple(found.files), log=_detail(source, found, wanted))
+    log = NOT_THERE if wanted is not None and not wanted else _detail(source, found, wanted)
+    return RunFacts(path=path, files=tuple(found.files), log=log)
 
 
 def _power(source: Source, folder: Folder, testing: RunFacts) -> PowerFacts | None:
     performance, power = folder.at("performance"), folder.at("performance", "power")
     if performance is None or power is None:
         return None
-    ranging = gather_run(source, performance, "ranging", wanted=OF_RANGING)
-    return gather_power(source.reader, performance, power, testing, ranging)
+    session = source.rules.checker.looks_at("power-check")
+    ranging = gather_run(source, performance, "ranging", wanted=OF_RANGING if session else frozenset())
+    return gather_power(source.reader, performance, power, testing, ranging, session=session)
 
 
 def _detail(source: Source, folder: Folder, wanted: frozenset[bytes] | None = None) -> DetailLog | Unread:

@@ -12,7 +12,7 @@ from orchestrator.facts.neutral import one_line
 from orchestrator.results.report import style_sheet, templates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from orchestrator.facts.checker_rules import Layout
     from orchestrator.submissions.check import Checked
@@ -83,7 +83,8 @@ def page_of(checked: Checked, layout: Layout) -> Page:
     by_place, others = _by_place(checked.findings, layout)
     rows = [_shown(checked, row) for row in checked.rows]
     there = {place for place, _ in rows}
-    rows += [(place, _of_refused(place)) for place in _refused(checked, depth) if place not in there]
+    known = {values["scenario"].lower(): values["scenario"] for _, values in rows}
+    rows += [(place, _of_refused(place, known)) for place in _refused(checked, depth) if place not in there]
     rows.sort(key=lambda each: each[0])
     filters = tuple(
         Filter(id=name, name=name, values=tuple(sorted({values[name] for _, values in rows}))) for name in FILTERED
@@ -114,10 +115,11 @@ def _shown(checked: Checked, row: Sequence[str]) -> tuple[str, dict[str, str]]:
     return named["Location"], {name: one_line(named.get(column, "")) for column, name in COLUMNS.items()}
 
 
-def _of_refused(place: str) -> dict[str, str]:
-    """What the folders of a result say of it, which has no row: division, submitter, system, model, scenario."""
+def _of_refused(place: str, known: Mapping[str, str]) -> dict[str, str]:
+    """What the folders of a result say of it, which has no row; a scenario's may be in lower case."""
     division, submitter, _, system, model, scenario = place.split("/")
-    values = {"division": division, "submitter": submitter, "model": model, "scenario": scenario, "system": system}
+    values = {"division": division, "submitter": submitter, "model": model, "system": system}
+    values["scenario"] = known.get(scenario.lower(), scenario)
     return {name: one_line(value) for name, value in values.items()}
 
 

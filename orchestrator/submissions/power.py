@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator.submissions.facts import PowerFacts, PowerSample, RunFacts, Unread
+from orchestrator.submissions.facts import NOT_THERE, PowerFacts, PowerSample, RunFacts, Unread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,9 +55,24 @@ def window_of(log: DetailLog | Unread) -> Window | None:
 
 
 def gather_power(
-    reader: Reader, performance: Folder, power: Folder, testing: RunFacts, ranging: RunFacts
+    reader: Reader, performance: Folder, power: Folder, testing: RunFacts, ranging: RunFacts, *, session: bool = True
 ) -> PowerFacts:
-    """What was measured with power: the folder ``power`` in ``performance``, beside two runs."""
+    """What was measured with power: the folder ``power`` in ``performance``, beside two runs.
+
+    Without ``session`` the power client's records are left out, where a round does not look at them.
+    """
+    if not session:
+        return PowerFacts(
+            path=power.path,
+            files=tuple(power.files),
+            ranging=ranging,
+            testing_power=_samples(reader, testing),
+            ranging_power=PowerSample(-1, 0, "not looked at"),
+            client=NOT_THERE,
+            server=NOT_THERE,
+            ptd_log=NOT_THERE,
+            hashes={},
+        )
     return PowerFacts(
         path=power.path,
         files=tuple(power.files),

@@ -115,6 +115,16 @@ def test_another_host_of_the_same_hardware_has_the_same_keys_and_another_machine
     assert not {*keys(plan(context, place)).values()} & {*before.values()}
 
 
+def test_memory_that_others_have_now_makes_no_cell_impossible(context, place, monkeypatch):
+    from dataclasses import replace
+
+    from orchestrator.host import facts
+
+    here = facts.host_facts()
+    monkeypatch.setattr(facts, "host_facts", lambda: replace(here, memory_available=2**20))
+    assert plan(context, place).counts()["left"] == 3
+
+
 def test_cells_that_come_to_the_same_test_are_run_once(context, place):
     place.write_text(CAMPAIGN.replace("duration: 1s", "target_qps: [5, 6]"))
     found = [each for each in plan(context, place).cells if each.planned.cell.value("scenario") == "SingleStream"]

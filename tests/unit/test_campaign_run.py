@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 
@@ -10,7 +11,7 @@ from campaign_parts import Machine, a_campaign, a_run, good_records, planned, ru
 
 from orchestrator.campaigns.folder import campaign_lock, is_running, read_plan
 from orchestrator.campaigns.journal import NAME, Journal, JournalLine, read_journal
-from orchestrator.errors import EngineError, InterruptedRun, StepFailed, UsageError
+from orchestrator.errors import EngineError, InterruptedRun, NoLocksError, StepFailed, UsageError
 from orchestrator.host import clock
 from orchestrator.host.files import WriteFailed
 from orchestrator.operations.campaign.export import campaign_rows
@@ -121,6 +122,16 @@ def test_two_at_once_do_not_run_a_cell_twice(campaign, tmp_path, monkeypatch):
             run_all(a_run(campaign, tmp_path), Machine(), monkeypatch)
     assert caught.value.slug == "campaign-busy"
     assert not is_running(tmp_path)
+
+
+def test_a_folder_that_cannot_be_locked_is_told_with_what_to_do(campaign, tmp_path, monkeypatch):
+    def no_locks(*_arguments):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(NoLocksError, match="cannot be locked") as caught:
+        run_all(a_run(campaign, tmp_path), Machine(), monkeypatch)
+    assert caught.value.hint == "name a folder of results on a local disk with -o"
 
 
 def test_a_full_disk_stops_the_campaign_and_loses_nothing(campaign, tmp_path, monkeypatch):

@@ -80,9 +80,8 @@ def test_top_has_a_table_for_each_scenario_and_names_its_round(filled):
     assert "of the division closed" in err
     document = json.loads(filled("top", "-b", "llama2-70b-99.9", "--json")[1])
     assert (document["round"], document["results"][0]["result"]) == ("v5.1", 169197.0)
-    assert filled("top", "-b", "llama2-70b-99.9", "--round", "all", "--division", "all")[2].startswith(
-        "of 2 rounds, whose rules differ: v4.1, v5.1"
-    )
+    mixed = filled("top", "-b", "llama2-70b-99.9", "--round", "all", "--division", "all")[2]
+    assert "of 2 rounds, whose rules differ: v4.1, v5.1" in mixed
 
 
 def test_top_tells_what_is_not_as_it_was_published(filled):

@@ -23,8 +23,9 @@ from orchestrator.operations.results_store import compare_store, csv_text, list_
 from orchestrator.results.store import Store
 from orchestrator.results.tables import database as database_module
 from orchestrator.results.tables import worker
-from orchestrator.results.tables.asking import Answer, ask, own_query
+from orchestrator.results.tables.asking import ask
 from orchestrator.results.tables.database import Database
+from orchestrator.results.tables.queries import Answer, own_query
 from orchestrator.results.tables.ranking import Ranking
 
 TABLES = Path(__file__).parents[1] / "fixtures" / "tables"
@@ -382,7 +383,7 @@ def test_cells_that_a_spreadsheet_would_take_for_formulas_are_texts_on_export():
     cells = ("=HYPERLINK(1)", "+1", "-1", "@x", "\tx", "\rx", "plain", -1.5, None)
     text = csv_text(Answer(columns=tuple("abcdefghi"), rows=(cells,)))
     _, line = csv.reader(io.StringIO(text, newline=""))
-    assert line == [*("'=HYPERLINK(1)", "'+1", "'-1", "'@x", "'\tx", "'\rx", "plain", "-1.5", "")]
+    assert line == [*("'=HYPERLINK(1)", "'+1", "'-1", "'@x", "\\tx", "\\x0dx", "plain", "-1.5", "")]
 
 
 # -- list, top, compare ------------------------------------------------------------------

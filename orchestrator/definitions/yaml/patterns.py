@@ -11,6 +11,7 @@ from orchestrator.definitions.kinds import (
     checker,
     detection,
     external,
+    parts,
     program_files,
     rounds,
     settings,
@@ -52,6 +53,8 @@ PATTERNS: dict[str, tuple[str, str]] = {
     ),
     _pattern(base.GitRef): ("not a ref of git", "a tag, a branch or a commit"),
     _pattern(base.Size): ("not a size", "a whole number and `k`, `m`, `g` or `t`: `64m`"),
+    _pattern(parts.Word): ("not a word of a part's name", "lower-case letters and digits: `h100`, `80gb`"),
+    _pattern(parts.Number): ("not what tells a processor apart", "letters and digits: `9654`, `8480`"),
     _pattern(sources.WebUrl): ("not the address of a file", "https:// or http://, a host, a path, and no credentials"),
     _pattern(sources.FilePath): (
         "not the name of a file of a source",

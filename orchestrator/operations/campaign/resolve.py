@@ -10,6 +10,7 @@ from orchestrator.campaigns.keys import PlannedCell, digest, key_of
 from orchestrator.errors import MlorchError, UsageError
 from orchestrator.operations.campaign.request import run_of_cell
 from orchestrator.operations.run.dry_run import planned_run
+from orchestrator.operations.run.processors import on_idle_host
 from orchestrator.operations.run.request import checked, rate_of
 from orchestrator.operations.target_choice import require_present
 from orchestrator.plan.run.cells import Cell, duration_ms
@@ -80,7 +81,7 @@ class Resolver:
             request = checked(request)
             chosen = context.target(request.target, arch=request.arch)
             require_present(context.catalog.target(chosen.name).definition, chosen.presence)
-            run = planned_run(context, request)
+            run = on_idle_host(planned_run(context, request))
             planned = run.planned[0]
             step = run.step(planned, _first_test(planned))
             inputs = dict(_inputs(run, planned, step, context.catalog))

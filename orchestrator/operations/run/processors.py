@@ -29,15 +29,22 @@ def check_processors(environment: RunEnvironment, talk: Talk) -> None:
 
 def processors_of(run: PlannedRun) -> tuple[int, ...]:
     """All processors that the tests of a run are given, and the other threads of their cores."""
-    host = run.environment.host
-    # What memory another run has now says nothing of what is free when this one's turn comes.
-    idle = replace(run, environment=replace(run.environment, host=replace(host, memory_available=host.memory_total)))
+    host, idle = run.environment.host, on_idle_host(run)
     first_tests = {planned.plan.benchmark: (planned, cell) for planned, cell in reversed(list(run.tests()))}
     cpus: set[int] = set()
     for planned, cell in first_tests.values():  # all tests of a benchmark have the same processors
         for container in idle.step(planned, cell).containers:
             cpus.update(container.cpus or host.allowed_cpus)  # a container that is not limited uses all
     return whole_cores(host, tuple(sorted(cpus)))
+
+
+def on_idle_host(run: PlannedRun) -> PlannedRun:
+    """The run on this host as if it did nothing else.
+
+    What memory another run has now says nothing of what is free when this one's turn comes.
+    """
+    host = run.environment.host
+    return replace(run, environment=replace(run.environment, host=replace(host, memory_available=host.memory_total)))
 
 
 class HeldProcessors:

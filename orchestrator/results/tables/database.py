@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from orchestrator.errors import NothingSelectedError, StepFailed
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import atomic_write_text, write_failure
+from orchestrator.host.folders import data_home
 from orchestrator.host.replacing import replacing
 from orchestrator.host.untrusted import UnreadableFile, read_object
 from orchestrator.results.tables.engine import duckdb, first_line, reading, text_literal
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of `store.json` and of the columns; a store of another one is read by no other mlorch."""
 NAME = "store.json"
+
+
+def store_folder(given: Path | None = None) -> Path:
+    """The folder of the store: the one that is given, else the user's."""
+    return given if given is not None else data_home() / "results-store"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

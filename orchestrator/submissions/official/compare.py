@@ -66,7 +66,7 @@ def side_by_side(ours: Checked, kept: Checked, theirs: Said, depth: int) -> Side
     said = _keyed(theirs.rows or ())
     rows = list(_rows(own, official, said, ours, kept))
     alike = sum(key in said and own[key] == said[key] for key in own)
-    mine, other = frozenset(ours.refused), frozenset(kept.refused)
+    mine, other = (_named_alike(each.refused, theirs.refused, depth) for each in (ours, kept))
     refused = [
         Difference(
             what="refused",
@@ -77,6 +77,18 @@ def side_by_side(ours: Checked, kept: Checked, theirs: Said, depth: int) -> Side
         for path in sorted(mine ^ theirs.refused)
     ]
     return SideBySide(rows_alike=alike, refused_alike=len(mine & theirs.refused), differences=(*rows, *refused))
+
+
+def _named_alike(ours: Iterable[str], theirs: frozenset[str], depth: int) -> frozenset[str]:
+    """What we refuse; where that is a model as a whole, and they name its results, as they name it."""
+    mine = frozenset(ours)
+    found = set(mine)
+    for path in mine:
+        below = {one for one in theirs if one.startswith(f"{path}/")}
+        is_model = path.count("/") == depth - 2 and path not in theirs
+        if is_model and below and not any(one.startswith(f"{path}/") for one in mine):
+            found = (found - {path}) | below
+    return frozenset(found)
 
 
 def _own_rows(checked: Checked, depth: int, *, as_official: bool = False) -> tuple[dict[str, str], ...]:

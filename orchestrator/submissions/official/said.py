@@ -41,8 +41,8 @@ class Said:
 
     @property
     def ended(self) -> bool:
-        """Whether it came to its end."""
-        return self.exit_code in ENDED and self.rows is not None
+        """Whether it came to its end: one that dies leaves 1 as well, and a summary that it had begun."""
+        return self.exit_code in ENDED and not self.why
 
     @property
     def good(self) -> bool:
@@ -58,6 +58,8 @@ class Listener:
     errors: list[str] = field(default_factory=list)
     more: int = 0
     refused: set[str] = field(default_factory=set)
+    verdict: bool = False
+    """Whether it said one of the whole tree, which comes last."""
     tail: list[str] = field(default_factory=list)
 
     def line(self, raw: str) -> None:
@@ -65,6 +67,9 @@ class Listener:
         text = one_line(raw.rstrip("\r\n")[:_LONGEST])
         self.tail = [*self.tail[1 - _TAIL :], text]
         found = _LINE.fullmatch(text)
+        if found is not None and found[2].startswith(_VERDICT):
+            self.verdict = True
+            return
         if found is None or found[1] not in {"ERROR", "CRITICAL"}:
             return
         message = found[2]
@@ -72,13 +77,15 @@ class Listener:
             self.more += 1
         elif message.startswith(_NO_RESULTS):
             self.refused.add(place_of(message.removeprefix(_NO_RESULTS), self.depth))
-        elif not message.startswith(_VERDICT):
+        else:
             self.errors.append(message.removeprefix("./"))
 
     def said(self, exit_code: int, summary: str | None, why: str = "") -> Said:
         """All of it, with the text of the summary."""
         rows = None
-        if summary is not None:
+        if not self.verdict:
+            why = why or "it says no verdict"
+        elif summary is not None:
             try:
                 rows = rows_in(summary, self.depth)
             except ValueError as error:

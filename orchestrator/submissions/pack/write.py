@@ -65,7 +65,7 @@ def write_archive(tree: Path, files: Mapping[str, str], manifest: str, out: Path
         raise
     except OSError as error:
         if error.errno is None:  # tarfile's own word for a file that shrank while it was read
-            raise _changed(tree, str(error)) from None
+            raise changed_error(tree, str(error)) from None
         raise write_failure(out, error) from error
     return Archived(path=out, size=whole.count, sha256=whole.sha256)
 
@@ -77,10 +77,11 @@ def _write(whole: Hashing, tree: Path, files: Mapping[str, str], manifest: str) 
         for name in sorted(files):
             with below.opened(name, LARGEST_HASHED) as source:
                 if pack.add(name, source, os.fstat(source.fileno()).st_size) != files[name]:
-                    raise _changed(tree, f"{name} is not what it was")
+                    raise changed_error(tree, f"{name} is not what it was")
 
 
-def _changed(tree: Path, why: str) -> StepFailed:
+def changed_error(tree: Path, why: str) -> StepFailed:
+    """The error of a tree that changes while it is packed."""
     return StepFailed(
         f"{neutral(str(tree))} changed while it was packed: {neutral(why)}",
         hint="wait until nothing writes there, and pack it again; no archive was written",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,6 +31,9 @@ def tree(tmp_path, monkeypatch):
     return good_tree(tmp_path / "tree")
 
 
+GOOD = "[2026-11-29 05:25:43,280 submission_checker.py:3540 INFO] SUMMARY: submission looks OK\n"
+
+
 def said(checked, *lines: str, exit_code: int = 0, summary: str | None = ""):
     """What an official checker says whose summary is that of our check with its defects kept."""
     listener = Listener(depth=DEPTH)
@@ -37,6 +41,7 @@ def said(checked, *lines: str, exit_code: int = 0, summary: str | None = ""):
         listener.line(logged(f"NoResults {path}"))
     for text in lines:
         listener.line(text)
+    listener.line(GOOD)
     text = summary_text(checked.columns, checked.rows, as_official=checked.form) if summary == "" else summary
     return listener.said(exit_code, text)
 
@@ -102,6 +107,7 @@ def test_what_it_says_without_end_is_bounded():
 @pytest.mark.parametrize("summary", ["", "x,y\n", 'Location\n"' + "x" * 200_000])
 def test_a_summary_that_is_none_is_no_verdict(tree, summary):
     listener = Listener(depth=DEPTH)
+    listener.line(GOOD)
     found = listener.said(0, summary)
     assert not found.ended
     assert found.why
@@ -148,6 +154,17 @@ def test_a_summary_that_names_folders_of_results_is_compared_by_the_results(tree
     assert (beside.rows_alike, beside.differences) == (4, ())
 
 
+def test_a_model_that_is_refused_as_a_whole_is_what_refuses_each_of_its_results(tree):
+    (tree / LLAMA).rename((tree / LLAMA).with_name("unheard-of"))
+    ours = check(tree)
+    place = LLAMA.replace("llama2-70b-99", "unheard-of")
+    assert ours.refused == (place,)
+    kept = check(tree, official=True)
+    theirs = said(replace(kept, refused=(f"{place}/Offline",)), exit_code=1)
+    beside = side_by_side(ours, kept, theirs, DEPTH)
+    assert (beside.refused_alike, beside.differences) == (1, ())
+
+
 def test_a_refusal_that_only_they_have_and_nothing_explains_is_told(tree):
     kept = check(tree, official=True)
     theirs = said(kept, logged(f"NoResults {LLAMA}/Offline"), exit_code=1)
@@ -163,7 +180,7 @@ def engine(monkeypatch, tree):
     """One that leaves what it is told to leave in place of a container."""
     kept = check(tree, official=True)
     fake = SimpleNamespace(
-        spec=None, summary=summary_text(kept.columns, kept.rows, as_official=kept.form), code=0, lines=()
+        spec=None, summary=summary_text(kept.columns, kept.rows, as_official=kept.form), code=0, lines=(GOOD,)
     )
 
     def start(spec, on_line):
@@ -191,7 +208,7 @@ def test_both_verdicts_are_shown(tree, engine, capsys):
 
 
 def test_the_json_has_both(tree, engine, capsys):
-    engine.code, engine.lines = 1, [logged(f"NoResults {OFFLINE}")]
+    engine.code, engine.lines = 1, [logged(f"NoResults {OFFLINE}"), logged("SUMMARY: submission has errors")]
     assert run(["submission", "check", str(tree), "--round", "v5.1", "--official", "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert document["good"] is True
@@ -199,11 +216,14 @@ def test_the_json_has_both(tree, engine, capsys):
     assert (theirs["good"], theirs["refused"], theirs["unexplained"]) == (False, [OFFLINE], 1)
 
 
-def test_one_that_dies_says_how_and_is_no_verdict(tree, engine, capsys):
-    engine.code, engine.summary, engine.lines = 1, None, ["Traceback (most recent call last):", "KeyError: 'status'"]
+@pytest.mark.parametrize("begun", [True, False])
+def test_one_that_dies_says_how_and_is_no_verdict(tree, engine, capsys, begun):
+    """It has the exit status of one that finds errors, and may have begun its summary."""
+    engine.code, engine.lines = 1, ["Traceback (most recent call last):", "KeyError: 'status'"]
+    engine.summary = "Organization,Location\n" if begun else None
     assert run(["submission", "check", str(tree), "--round", "v5.1", "--official"]) == 1
     out = capsys.readouterr().out
-    assert "it came to no end (status 1, its summary is missing):" in out
+    assert f"it came to no end (status 1, {'it says no verdict' if begun else 'its summary is missing'}):" in out
     assert "| KeyError: 'status'" in out
 
 

@@ -18,6 +18,7 @@ from orchestrator.cli import run
 from orchestrator.errors import StepFailed
 from orchestrator.host.untrusted import hash_file
 from orchestrator.images.attest.signatures import generate
+from orchestrator.operations import submission_pack as packing
 from orchestrator.submissions.pack import verify as verifying
 from orchestrator.submissions.pack import write as writing
 from orchestrator.submissions.pack.manifest import (
@@ -191,15 +192,29 @@ def test_a_disk_that_is_full_leaves_what_was_there_and_nothing_else(tree, out, m
 
 
 def test_a_file_that_changes_meanwhile_is_told(tree, out, monkeypatch):
-    real = writing.FilesBelow.hash_file
+    real = packing.write_archive
 
-    def then_changed(self, name):
-        found = real(self, name)
-        if name == README:
-            (tree / README).write_text("another")
+    def changes_first(*arguments):
+        (tree / README).write_text("another")
+        return real(*arguments)
+
+    monkeypatch.setattr(packing, "write_archive", changes_first)
+    out.parent.mkdir()
+    with pytest.raises(StepFailed) as caught:
+        api.submission.pack(tree, out, round="v5.1")
+    assert caught.value.slug == "changed"
+    assert not list(out.parent.iterdir())
+
+
+def test_what_changes_after_the_check_is_told(tree, out, monkeypatch):
+    real = packing.check_submission
+
+    def then_changed(*arguments):
+        found = real(*arguments)
+        write(tree / "open/Acme/new.md", "x")
         return found
 
-    monkeypatch.setattr(writing.FilesBelow, "hash_file", then_changed)
+    monkeypatch.setattr(packing, "check_submission", then_changed)
     out.parent.mkdir()
     with pytest.raises(StepFailed) as caught:
         api.submission.pack(tree, out, round="v5.1")
