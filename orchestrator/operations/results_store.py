@@ -139,11 +139,11 @@ def top_results(ranking: Ranking, store: Path | None) -> Top:
         question = best_question(ranking, suite, chosen)
         places = [row[0] for row in queries.ask(question.sql, question.values, limit=_MOST_NAMES).rows]
         found = _documents(queries.ask(top_question(ranking, places).sql)) if places else ()
-        there = "" if found else _there(queries, ranking.benchmark, suite, chosen)
+        others = "" if found else _there(queries, ranking.benchmark, suite, chosen)
     if not found:
         raise NothingSelectedError(
             f"no valid result of {ranking.benchmark} in {_words(ranking, chosen)}",
-            hint=f"there are {there}; --round all may have more; one without power has no value per watt",
+            hint=f"there are {others}; --round all may have more; one without power has no value per watt",
             slug="no-store-results",
         )
     rounds = tuple(sorted({name for one, name in known if one == suite}))
