@@ -169,7 +169,9 @@ def _overlay(path: Path | None) -> SubmissionOverlay:
 
     if not path.exists():
         raise UsageError(
-            f"there is no {path}", hint="--dry-run prints one to fill in (docs/submission-build.md)", slug="no-overlay"
+            f"there is no overlay {path}",
+            hint="--dry-run prints one to fill in (docs/submission-build.md)",
+            slug="no-overlay",
         )
     document = read_document(path)
     return SubmissionOverlay() if document.says_nothing else decode(document, SubmissionOverlay)
