@@ -205,18 +205,18 @@ def _limit(limit: LatencyLimit) -> str:
 
 
 def _samples(rules: ModelRules) -> Iterator[tuple[str, str]]:
-    yield "dataset", rules.dataset + (f", {rules.dataset_samples} samples" if rules.dataset_samples else "")
-    parts = [f"at least {rules.performance_samples} loaded in a performance test"]
+    yield "dataset", rules.dataset + (f", {rules.dataset_samples:,} samples" if rules.dataset_samples else "")
+    parts = [f"at least {rules.performance_samples:,} loaded in a performance test"]
     if rules.accuracy_samples is not None:
-        parts.append(f"{rules.accuracy_samples} in an accuracy test")
-    parts += [f"{count} in {scenario}'s accuracy test" for scenario, count in rules.accuracy_samples_in.items()]
+        parts.append(f"{rules.accuracy_samples:,} in an accuracy test")
+    parts += [f"{count:,} in {scenario}'s accuracy test" for scenario, count in rules.accuracy_samples_in.items()]
     if rules.offline_samples is not None and "Offline" in rules.all_scenarios:
-        parts.append(f"at least {rules.offline_samples} in Offline's one query")
+        parts.append(f"at least {rules.offline_samples:,} in Offline's one query")
     yield "samples", ", ".join(parts)
     least = f"at least {_figure(rules.min_duration_ms / 1000)} s" if rules.min_duration_ms else "one pass over the data"
     yield "length", least
     if rules.min_queries:
-        queries = ", ".join(f"{name} {count}" for name, count in rules.min_queries.items())
+        queries = ", ".join(f"{name} {count:,}" for name, count in rules.min_queries.items())
         yield "queries", f"at least {queries}; with early stopping fewer will do in all but Offline"
 
 

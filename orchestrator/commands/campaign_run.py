@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,8 @@ def _run(
         console.document({**ready.plan.document(), "ran": len(ended)})
     else:
         _tell(console, ready)
+        where = ("-o", results_dir) if results_dir else ()
+        console.say(f"next: {shlex.join(('mlorch', 'campaign', 'export', ready.folder.name, *where))}")
     counts = ready.plan.counts() if ready.plan is not None else {}
     return 0 if counts and counts["done"] + counts["same"] == counts["total"] else 1
 

@@ -161,7 +161,7 @@ def is_terminal() -> bool:
 
 def counted(number: int, word: str) -> str:
     """``1 file``, ``2 files``."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
 def disturbed_text(tests: Sequence[tuple[str, Sequence[str]]]) -> str:

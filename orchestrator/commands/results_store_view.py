@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.commands.common import shortened
+from orchestrator.commands.common import counted, shortened
 
 if TYPE_CHECKING:
     from orchestrator.console import Console
@@ -20,7 +20,9 @@ def show_import(console: Console, imported: Imported) -> None:
     """A line for each source, what was mended or found in it, and what the store has now."""
     for source in imported.sources:
         one = source.imported
-        console.result(f"{one.source}: {one.rows:,} results ({one.kind}; {', '.join(one.rounds) or 'no round'})")
+        console.result(
+            f"{one.source}: {counted(one.rows, 'result')} ({one.kind}; {', '.join(one.rounds) or 'no round'})"
+        )
         for line in _found_in(source):
             console.say(f"  {line}")
         if source.conflicts:
@@ -34,13 +36,13 @@ def show_import(console: Console, imported: Imported) -> None:
     if added.again:
         differ = f", {added.differ:,} of them with another figure" if added.differ else ""
         console.say(f"{added.again:,} results are in the store from another import too{differ}; the newest counts")
-    console.result(f"{imported.store}: {added.total:,} results")
+    console.result(f"{imported.store}: {counted(added.total, 'result')}")
 
 
 def _found_in(source: Source) -> list[str]:
     lines = []
     if source.joined:
-        lines.append(f"power joined to {source.joined:,} results")
+        lines.append(f"power joined to {counted(source.joined, 'result')}")
     if source.doubled:
         lines.append(f"{source.doubled:,} rows said again what was there")
     if source.unknown:

@@ -14,7 +14,7 @@ from orchestrator.runs.runner import Watcher
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rich.progress import TaskID
+    from rich.progress import Progress, TaskID
 
     from orchestrator.console import Console
     from orchestrator.facts.runs import RunStep
@@ -56,12 +56,20 @@ class RunView(View, Watcher):
             self._show(str(event.get("text", "")))
         elif self._progress is not None and self._task is not None:
             if kind == "phase":
-                self._progress.update(self._task, total=None, completed=0, note=str(event.get("name", "")))
+                self._phase(self._progress, self._task, str(event.get("name", "")))
             elif kind == "progress":
                 total = _number(event.get("total"))
                 self._progress.update(
                     self._task, completed=_number(event.get("done")) or 0.0, total=total, note=_note(event)
                 )
+
+    @staticmethod
+    def _phase(progress: Progress, number: TaskID, name: str) -> None:
+        """Nobody knows how long a phase takes; one that is over stays as far as it came."""
+        for task in progress.tasks:
+            if task.id == number and name != "done":
+                task.total, task.completed = None, 0  # `update` takes no total for one that stays as it is
+        progress.update(number, note=name)
 
     def line(self, step: RunStep, text: str) -> None:
         """Whatever else a container says is shown as it is; of somebody else's program only how far it is.

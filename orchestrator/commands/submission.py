@@ -11,7 +11,7 @@ SUMMARIES = {
     "check": "Check a tree by the rules of its round.",
     "explain": "Say from which lines of which files a row comes.",
     "repair": "Mend what needs no answer from anybody.",
-    "summary": "Write the summary of a tree as CSV.",
+    "summary": "Write the summary of a tree as CSV or as a page.",
     "pack": "Pack a tree into one archive with a manifest.",
     "verify": "Hold an archive or a tree to its manifest.",
     "redact": "Put on record that files of a packed tree were removed or changed.",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command("build")
 @click.argument("runs", nargs=-1, metavar="[RUN]…")
-@click.option("--round", "round_name", required=True, metavar="NAME", help="Round of MLPerf Inference: v5.1, v6.1.")
+@click.option("--round", "round_name", required=True, metavar="NAME", help="Round of MLPerf Inference, such as v6.1.")
 @click.option("--submitter", required=True, metavar="NAME", help="Whose results they are; a folder of the tree.")
 @click.option(
     "--division", default="open", show_default=True, metavar="NAME", help="open; closed: MLPerf's own models alone."
@@ -109,6 +109,8 @@ def _say_written(console: Console, built: SubmissionBuild) -> None:
         )
     made = f"{written.added} new, {written.replaced} replaced, {written.unchanged} unchanged"
     console.say(f"{count} in {built.request.tree}/{plan.root}: {made}")
+    words = ("mlorch", "submission", "check", str(built.request.tree), "--round", built.request.round)
+    console.say(f"next: {shlex.join(words)}")
 
 
 def overlay_text(plan: TreePlan) -> str:

@@ -159,6 +159,8 @@ def summary(csv: Path | None, html: Path | None, recipes: tuple[str, ...], *, as
         console.document({**document, **written})
     else:
         show_counts(console, found)
+        for path in written.values():
+            console.say(f"written: {path}")
     return 0 if found.good else 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,18 @@ def _show_text(console: Console, found: SubmissionCheck) -> None:
     _show_refused(console, found)
     console.result()
     show_counts(console, found)
+    if found.good:
+        _show_next(console, found)
+
+
+def _show_next(console: Console, found: SubmissionCheck) -> None:
+    """The command that packs a tree of which nothing would be refused, with what was asked for here."""
+    asked = found.request
+    words = ["mlorch", "submission", "pack", str(asked.tree), "--round", asked.round]
+    words += ["--submitter", asked.submitter] if asked.submitter else []
+    words += [word for rule in asked.skip for word in ("--skip", rule)]
+    words += ["-o", f"{asked.submitter or 'submission'}.tar.gz"]
+    console.say(f"next: {shlex.join(words)}")
 
 
 def show_findings(console: Console, findings: Iterable[Finding]) -> None:
@@ -102,4 +115,5 @@ def counts_text(found: SubmissionCheck) -> str:
     told = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
     if hints:
         told += f", {counted(hints, 'hint')}"
-    return f"{checked.round}: {checked.results:,} results, {len(checked.rows):,} rows, {told}: {verdict}"
+    looked = f"{counted(checked.results, 'result')}, {counted(len(checked.rows), 'row')}"
+    return f"{checked.round}: {looked}, {told}: {verdict}"

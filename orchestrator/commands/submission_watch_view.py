@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from orchestrator.commands.common import counted
 from orchestrator.commands.submission_check_view import finding_lines, show_counts
 from orchestrator.facts.neutral import one_line
 from orchestrator.operations.submission_watch import watch_submission
@@ -51,7 +52,8 @@ def _show(console: Console, step: WatchStep) -> None:
         console.result("no results yet")
     elif step.waiting:
         checked = step.check.checked
-        console.result(f"{checked.round}: {checked.results:,} results, {len(checked.rows):,} rows so far")
+        looked = f"{counted(checked.results, 'result')}, {counted(len(checked.rows), 'row')}"
+        console.result(f"{checked.round}: {looked} so far")
     else:
         show_counts(console, step.check)
     console.flush()

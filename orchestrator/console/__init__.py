@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from orchestrator.errors import MlorchError, Problem
 
+_ROOM_FOR_A_BAR = 100
+"""Columns of a terminal from which on a bar has room beside the words of a test."""
 _STYLES = {"red": "31", "yellow": "33", "green": "32", "bold": "1", "dim": "2"}
 
 
@@ -218,8 +220,12 @@ class Console:
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
-        """A rich progress display on stderr; without a terminal it draws nothing and costs nothing."""
+        """A rich progress display on stderr; without a terminal it draws nothing and costs nothing.
+
+        A long title leaves room for what is said beside it, and a narrow terminal has the percentage alone.
+        """
         from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+        from rich.table import Column
         from rich.text import Text
 
         class Words(TextColumn):
@@ -228,12 +234,13 @@ class Console:
             def render(self, task: Task) -> Text:
                 return Text(neutral(self.text_format.format(task=task)), style=self.style)
 
+        width = self.rich.width
         columns = (
             SpinnerColumn(),
-            Words("{task.description}"),
-            BarColumn(bar_width=28),
+            Words("{task.description}", table_column=Column(no_wrap=True, max_width=width * 9 // 20)),
+            *((BarColumn(bar_width=28),) if width >= _ROOM_FOR_A_BAR else ()),
             TaskProgressColumn(),
-            TimeElapsedColumn(),
+            TimeElapsedColumn(table_column=Column(no_wrap=True, min_width=len("0:00:00"))),
             Words("{task.fields[note]}", style="dim"),
         )
         with Progress(*columns, console=self.rich, disable=not self.live, transient=True) as progress:

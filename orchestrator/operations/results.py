@@ -220,9 +220,9 @@ def _chosen(store: Store, runs: Iterable[str]) -> list[Entry]:
 # -- shared --------------------------------------------------------------------------------
 
 
-def no_results_error(folder: Path) -> NothingSelectedError:
-    """There is no run at all."""
-    return NothingSelectedError(f"there are no results in {_where(folder)}", hint="run a benchmark: `mlorch run`")
+def no_results_error(folder: Path, command: str = "mlorch run") -> NothingSelectedError:
+    """There is no run at all; ``command`` is what makes such as are looked for."""
+    return NothingSelectedError(f"there are no results in {_where(folder)}", hint=f"run a benchmark: `{command}`")
 
 
 def latest_session(store: Store) -> list[Entry]:

@@ -25,6 +25,7 @@ from orchestrator.results.tables.ranking import (
     newest,
     of_system,
     pairs_of,
+    scenarios_question,
     top_question,
 )
 
@@ -138,14 +139,22 @@ def top_results(ranking: Ranking, store: Path | None) -> Top:
         question = best_question(ranking, suite, chosen)
         places = [row[0] for row in queries.ask(question.sql, question.values, limit=_MOST_NAMES).rows]
         found = _documents(queries.ask(top_question(ranking, places).sql)) if places else ()
+        others = "" if found else _there(queries, ranking.benchmark, suite, chosen)
     if not found:
         raise NothingSelectedError(
             f"no valid result of {ranking.benchmark} in {_words(ranking, chosen)}",
-            hint="--division all, --round all and no --category show more; one without power has no value per watt",
+            hint=f"there are {others}; --round all may have more; one without power has no value per watt",
             slug="no-store-results",
         )
     rounds = tuple(sorted({name for one, name in known if one == suite}))
     return Top(ranking=ranking, suite=suite, round=chosen, rounds=rounds, results=found)
+
+
+def _there(queries: OwnQueries, benchmark: str, suite: str, round_name: str) -> str:
+    """The scenarios of a benchmark by division, for a hint: ``closed: Offline, Server; open: Offline``."""
+    question = scenarios_question(benchmark, suite, round_name)
+    rows = queries.ask(question.sql, question.values).rows
+    return "; ".join(f"{division}: {scenarios}" for division, scenarios in rows) or "none that count"
 
 
 def _chosen(ranking: Ranking, known: Sequence[tuple[str, str]]) -> tuple[str, str]:

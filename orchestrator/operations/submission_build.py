@@ -167,8 +167,18 @@ def _overlay(path: Path | None) -> SubmissionOverlay:
         return SubmissionOverlay()
     from orchestrator.definitions.yaml import decode, read_document
 
+    if not path.exists():
+        raise UsageError(
+            f"there is no overlay {path}",
+            hint="--dry-run prints one to fill in (docs/submission-build.md)",
+            slug="no-overlay",
+        )
     document = read_document(path)
     return SubmissionOverlay() if document.says_nothing else decode(document, SubmissionOverlay)
+
+
+def _official(request: BuildRequest) -> str:
+    return f"--round {request.round} --division {request.division} --official"
 
 
 def _evidence(store: Store, request: BuildRequest) -> tuple[Evidence, ...]:
@@ -176,7 +186,7 @@ def _evidence(store: Store, request: BuildRequest) -> tuple[Evidence, ...]:
     runs, modes = request.runs, (*MODES, COMPLIANCE) if request.division == CLOSED else MODES
     entries = [store.find(run) for run in runs] if runs else store.entries()
     if not entries:
-        raise no_results_error(store.root)
+        raise no_results_error(store.root, f"mlorch run BENCHMARK {_official(request)}")
     for entry in entries if runs else ():
         entry.need()
     records = [(entry.record, entry.folder) for entry in entries if entry.record is not None]
@@ -214,9 +224,14 @@ def _several_systems(choice: Choice) -> UsageError:
 
 def _nothing(plan: TreePlan) -> NothingSelectedError:
     lacks = [f"{one.benchmark} {', '.join(one.scenarios)}: {'; '.join(one.why)}" for one in plan.lacks[:3]]
+    short = (
+        "; --short takes tests that are too short for the round"
+        if any("--official" in one.command for one in plan.lacks)
+        else ""
+    )
     return NothingSelectedError(
         f"no run can become a result of this round: {' | '.join(lacks) or 'none has ended'}",
-        hint="`mlorch submission build … --dry-run` tells what lacks of each, and the command that makes it",
+        hint=f"`mlorch submission build … --dry-run` tells what lacks of each, and the command that makes it{short}",
     )
 
 

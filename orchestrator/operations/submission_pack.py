@@ -132,7 +132,7 @@ def _errors(context: Context, request: PackRequest) -> dict[str, int]:
     if not request.with_errors:
         words = ", ".join(f"{rule} {number:,}" for rule, number in found.most_common(5))
         raise StepFailed(
-            f"the check of {request.tree} finds {found.total():,} errors: {words}",
+            f"the check of {request.tree} finds {found.total():,} error{'s' * (found.total() != 1)}: {words}",
             hint="`mlorch submission check` tells each; --with-errors packs it all the same, and the manifest says so",
             slug="submission-errors",
         )

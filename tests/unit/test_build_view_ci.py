@@ -62,6 +62,25 @@ def test_a_build_that_fails_ends_its_fold_first(github, capsys):
     assert capsys.readouterr().err.splitlines()[-1] == "::endgroup::"
 
 
+def test_a_test_that_is_done_stays_as_far_as_it_came_and_a_phase_has_no_total():
+    import io
+
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress
+
+    step = SimpleNamespace(external=None, benchmark="image-fashion", scenario="Offline", name="performance")
+    view = RunView(Console())
+    view._progress = progress = Progress(console=RichConsole(file=io.StringIO()))
+    view.begin(step, 1, 1)
+    (task,) = progress.tasks
+    view.event(step, {"event": "progress", "done": 5, "total": 20})
+    view.event(step, {"event": "phase", "name": "test"})
+    assert (task.total, task.completed) == (None, 0)
+    view.event(step, {"event": "progress", "done": 20, "total": 20})
+    view.event(step, {"event": "phase", "name": "done"})
+    assert (task.percentage, task.fields["note"]) == (100, "done")
+
+
 def test_each_test_is_a_fold_and_its_result_stands_outside(github, capsys, tmp_path):
     record, folder = add_run(Store(tmp_path / "results"), "offline")
     step = SimpleNamespace(external=None, benchmark="image-fashion", scenario="Offline", name="performance")

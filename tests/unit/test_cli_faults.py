@@ -231,6 +231,26 @@ def test_what_others_wrote_moves_no_line_of_progress(monkeypatch):
     assert any("[/nothing]" in text and "\x1b" not in text for text in rendered)
 
 
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_line_of_progress_has_room_for_its_time_and_for_what_is_left(monkeypatch, columns):
+    import io
+
+    from rich.console import Console as RichConsole
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("CI", raising=False)
+    console, out = Console(), io.StringIO()
+    console._rich = RichConsole(file=out, force_terminal=True, width=columns, color_system=None)
+    with console.progress() as progress:
+        title = "[1/6] image-smoke Offline performance duration=4s scenarios.Offline.batch=1"
+        progress.add_task(title, total=100, completed=62, note="6,181 samples/s, 57 s left")
+        progress.add_task("[2/2] image-fashion Offline performance", total=100, completed=9, note="starting")
+        progress.refresh()
+    lines = [line for line in out.getvalue().splitlines() if "[1/6] image-smoke" in line]
+    assert lines
+    assert all(" 62% 0:00:0" in line and "6,181 samples/s, 57 s" in line for line in lines), lines
+
+
 def test_long_facts_break_between_words_where_the_width_is_known(monkeypatch, capsys):
     monkeypatch.delenv("COLUMNS", raising=False)
     lines = [("a", "short"), ("long-label", "what it says is longer than this terminal is wide")]

@@ -134,6 +134,14 @@ def test_a_query_is_a_table_a_document_or_a_file(filled, tmp_path):
     assert filled("query", sql, "--csv", "out.csv")[0] == 1, "what is there is not overwritten"
 
 
+def test_a_scenario_that_nobody_has_is_answered_with_those_that_are_there(filled):
+    for asked in (("-s", "Offlne"), ("--division", "opn")):
+        code, _, err = filled("top", "-b", "llama2-70b-99.9", *asked)
+        assert code == 5
+        assert "there are closed: Offline" in err
+    assert "the submitter is `organization`" in filled("list", "--where", "submitter = 'Dell'")[2]
+
+
 def test_an_empty_store_says_how_to_fill_it(mlorch):
     code, _, err = mlorch("top", "-b", "resnet")
     assert code == 5

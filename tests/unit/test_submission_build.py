@@ -246,6 +246,25 @@ def test_what_lacks_is_named_with_the_command_that_makes_it(world):
     assert f"{start} Offline --mode performance --round v5.1 --official" in found["image-fashion", "Offline"]
 
 
+def test_where_nothing_can_be_taken_what_helps_is_said(world):
+    code, _, err = world.build()
+    assert code == 5
+    assert "`mlorch run BENCHMARK --round v5.1 --division open --official`" in err
+    world.pair(seconds=5)
+    code, _, err = world.build()
+    assert code == 5
+    assert "--short takes tests that are too short for the round" in err
+    world.overlay.unlink()
+    code, _, err = world.build("--short")
+    assert code == 2
+    assert "--dry-run prints one to fill in" in err
+
+
+def test_after_the_tree_comes_its_check(world):
+    world.pair()
+    assert f"next: mlorch submission check {world.tree} --round v5.1\n" in world.build()[2]
+
+
 def test_short_tests_are_taken_where_that_is_asked_for_and_told(world):
     world.pair(seconds=5)
     (result,) = world.document("--short")["results"]

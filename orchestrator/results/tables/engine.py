@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import StepFailed
@@ -25,7 +26,7 @@ def duckdb() -> Any:
     except ImportError:
         raise StepFailed(
             "the results store needs DuckDB, which is not installed",
-            hint="install it with `pip install 'mlorch[store]'`; runs and their results need none of it",
+            hint=f"`{sys.executable} -m pip install 'mlorch[store]'`; runs and their results need none of it",
             slug="missing-package",
         ) from None
     return library

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 10_000
 TIMEOUT_S = 30.0
-HELP = "`SELECT * FROM results LIMIT 1` and `DESCRIBE results` show what there is (docs/results-store.md)"
+HELP = "`SELECT * FROM results LIMIT 1` and `DESCRIBE results` show what there is; the submitter is `organization`"
 
 
 def not_reading(kinds: Sequence[str]) -> UsageError:

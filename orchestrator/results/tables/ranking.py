@@ -87,6 +87,20 @@ def top_question(ranking: Ranking, places: Sequence[int]) -> Question:
     )
 
 
+def scenarios_question(benchmark: str, suite: str, round_name: str) -> Question:
+    """The divisions that have results of a benchmark that count, each with its scenarios as one text."""
+    conditions = ["benchmark = ?", "result IS NOT NULL", "valid IS TRUE"]
+    values: list[Any] = [benchmark]
+    _add(conditions, values, "suite", suite)
+    if round_name != ALL:
+        _add(conditions, values, "round", round_name)
+    return Question(
+        "SELECT division, string_agg(DISTINCT coalesce(scenario, '–'), ', ' ORDER BY coalesce(scenario, '–')) "
+        f"FROM results WHERE {' AND '.join(conditions)} GROUP BY division ORDER BY division",
+        values,
+    )
+
+
 def _order(ranking: Ranking) -> str:
     """What is least for the best. A rate for each watt is better higher, that of a latency too."""
     higher = "true" if ranking.per else "higher_is_better"

@@ -156,7 +156,10 @@ def _samples(result: ResultFacts, book: Rulebook) -> Iterator[Said]:
         return
     count = log.values.get("qsl_reported_total_count")
     if count != expected:
-        yield Said(f"{result.accuracy.path}/{DETAIL}", f"is over {count} samples; the data set has {expected:,}")
+        tested = f"{count:,}" if isinstance(count, int) else str(count)
+        yield Said(
+            f"{result.accuracy.path}/{DETAIL}", f"the test is over {tested} samples; the data set has {expected:,}"
+        )
 
 
 def _extras(result: ResultFacts, book: Rulebook) -> Iterator[Said]:

@@ -24,13 +24,16 @@ def tree(tmp_path, monkeypatch):
 
 def test_a_good_tree_exits_with_0(tree, capsys):
     assert run(["submission", "check", str(tree), "--round", "v5.1"]) == 0
-    assert "4 results, 4 rows, 0 errors, 0 warnings: nothing would be refused" in capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "4 results, 4 rows, 0 errors, 0 warnings: nothing would be refused" in captured.out
+    assert captured.err.endswith(f"next: mlorch submission pack {tree} --round v5.1 -o submission.tar.gz\n")
 
 
 def test_a_finding_is_a_line_with_its_place_its_rule_and_what_to_do(tree, capsys):
     change_log(tree, f"{RESNET}/Offline", effective_min_duration_ms=60000)
     assert run(["submission", "check", str(tree), "--round", "v5.1"]) == 1
     out = capsys.readouterr().out
+    assert "mlorch submission pack" not in out
     where = f"{RESNET}/Offline/performance/run_1/mlperf_log_detail.txt"
     assert f"{where}: error: `effective_min_duration_ms` is 60,000; 600,000 is the least [min-duration]\n" in out
     assert "  = help: Set min_duration.\n" in out
