@@ -30,7 +30,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     kinds = [str(one.type).rpartition(".")[2] for one in statements]
     if kinds != ["SELECT"]:
         return {"refused": kinds}
-    connection = reading(Path(request["parquet"]), memory_mb=int(request["memory_mb"]))
+    try:
+        connection = reading(Path(request["parquet"]), memory_mb=int(request["memory_mb"]))
+    except library.Error as error:
+        return {"unreadable": str(error)}
     try:
         found = connection.execute(statements[0])
         columns = [str(one[0]) for one in found.description]
