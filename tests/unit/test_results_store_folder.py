@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from orchestrator.operations.results_import import ImportRequest, import_results
 from orchestrator.operations.results_store import compare_store, csv_text, list_store, top_results
 from orchestrator.results.store import Store
 from orchestrator.results.tables import database as database_module
-from orchestrator.results.tables import engine, worker
+from orchestrator.results.tables import engine, queries, worker
 from orchestrator.results.tables.asking import ask
 from orchestrator.results.tables.database import Database
 from orchestrator.results.tables.queries import Answer, own_query
@@ -408,6 +409,30 @@ def test_a_query_that_writes_or_grows_is_told_in_one_line(put, store):
         with pytest.raises(MlorchError) as caught:
             ask(Database(store), sql, memory_mb=256)
         assert (caught.value.slug, "\n" in caught.value.message) == (slug, False)
+
+
+@pytest.mark.processes
+def test_an_answer_that_would_fill_the_memory_of_whoever_asked_is_told(put, store):
+    put("report-v5.1.json")
+    with pytest.raises(UsageError, match="its answer has .* characters, more than 67,108,864"):
+        ask(Database(store), "SELECT repeat(chr(1), 3000000) FROM range(5)")
+
+
+def test_ctrl_c_in_a_query_is_no_fault_of_ours(put, store, monkeypatch):
+    put("report-v5.1.json")
+    monkeypatch.setattr(queries, "TIMEOUT_S", 1)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            rows(store, "SELECT count(*) FROM range(1000000000000)")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.processes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.neutral import one_line
+from orchestrator.images.layout.archive import LONGEST_NAME, MOST_MEMBERS
 from orchestrator.submissions.pack.manifest import NAME, is_plain_path
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ def contents_of(tree: Tree, divisions: Sequence[str], submitter: str = "") -> Co
     unfit = [(path, "is a link") for path in links]
     unfit += [(path, "has a name that no list can have") for path in files if not is_plain_path(path)]
     unfit += [(one.path, one.why) for one in tree.odd if _counts(one.path, divisions, submitter)]
+    unfit += [(path, f"has a path of {len(path):,} characters") for path in files if len(path) > LONGEST_NAME]
+    if len(files) >= MOST_MEMBERS:  # the manifest is one too
+        unfit.append(("", f"has {len(files):,} files; {MOST_MEMBERS - 1:,} are the most that an archive may have"))
     if tree.cut:
         unfit.append(("", tree.cut))
     return Contents(
