@@ -89,7 +89,7 @@ def read_journal(folder: Path) -> ReadJournal:
         if error.missing:
             return ReadJournal()
         hint = "move it away: `mlorch campaign resume` makes a new one from the records of the tests"
-        raise StepFailed(error.message, hint=hint, slug="journal") from None
+        raise StepFailed(f"the journal is not read: {error.message}", hint=hint, slug="journal") from None
     except OSError as error:
         raise write_failure(folder / NAME, error) from error
 

@@ -275,7 +275,8 @@ IMPORTED = '{"version": 1, "imports": [{"source": "x", "kind": "tree", "sha256":
                                   '{"version": 1, "imports": [], "rows_file": "mine.parquet"}',
                                   '{"version": true, "imports": [], "rows_file": ""}',
                                   '{"version": 0, "imports": [], "rows_file": ""}',
-                                  IMPORTED % '"number": "1"', IMPORTED % '"source": 7', IMPORTED % '"rounds": "v5.1"'])  # fmt: skip
+                                  IMPORTED % '"number": "1"', IMPORTED % '"source": 7',
+                                  IMPORTED % '"rounds": "v5.1"'])  # fmt: skip
 def test_a_broken_store_is_told_and_not_overwritten(put, store, text):
     store.mkdir()
     (store / "store.json").write_text(text)
@@ -414,7 +415,7 @@ def test_a_query_that_writes_or_grows_is_told_in_one_line(put, store):
 @pytest.mark.processes
 def test_an_answer_that_would_fill_the_memory_of_whoever_asked_is_told(put, store):
     put("report-v5.1.json")
-    with pytest.raises(UsageError, match="its answer has .* characters, more than 67,108,864"):
+    with pytest.raises(UsageError, match="characters, more than 67,108,864"):
         ask(Database(store), "SELECT repeat(chr(1), 3000000) FROM range(5)")
 
 

@@ -14,6 +14,7 @@ from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.errors import StepFailed
 from orchestrator.operations.results_import import token_rates
 from orchestrator.results.tables.merge import merged
+from orchestrator.results.tables.ranking import newest
 from orchestrator.results.tables.reading import read_table
 from orchestrator.results.tables.values import accuracies, whole
 
@@ -193,6 +194,16 @@ def test_accuracies_are_numbers_whatever_form_they_have():
     }
     assert accuracies("GEN_LEN: 8148492") == {"GEN_LEN": 8148492}
     assert accuracies("") == accuracies(None) == accuracies("N/A") == {}
+
+
+def test_a_cell_of_a_hundred_thousand_letters_is_read_in_time():
+    began = time.process_time()
+    assert accuracies("a" * 100_000 + " " * 100_000) == {}
+    assert time.process_time() - began < 5
+
+
+def test_a_round_whose_number_has_thousands_of_digits_is_one():
+    assert newest([("inference", "v" + "9" * 5000), ("inference", "v5.1")])[1] != "v5.1"
 
 
 def test_what_the_newest_checker_writes_reads_as_what_older_ones_wrote(table):

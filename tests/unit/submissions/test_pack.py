@@ -469,7 +469,9 @@ def test_what_verify_would_refuse_is_not_packed():
     long = "x" * 1100
     tree = Tree(Folder("", folders={"open": Folder("open", files={long: fact})}))
     assert contents_of(tree, ["open"]).unfit == ((f"open/{long}", "has a path of 1,105 characters"),)
-    many = Tree(Folder("", folders={"open": Folder("open", files={str(number): fact for number in range(MOST_MEMBERS)})}))
+    many = Tree(
+        Folder("", folders={"open": Folder("open", files={str(number): fact for number in range(MOST_MEMBERS)})})
+    )
     ((path, why),) = contents_of(many, ["open"]).unfit
     assert (path, why) == ("", "has 200,000 files; 199,999 are the most that an archive may have")
 
