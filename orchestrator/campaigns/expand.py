@@ -71,7 +71,8 @@ def expand(campaign: Campaign, scenarios: Mapping[str, tuple[str, ...]]) -> tupl
     axes = matrix_axes(campaign)
     cells: dict[CampaignCell, None] = {}
     beside: set[Pairs] = set()
-    measured = [pairs for pairs in _combinations(campaign, axes) if not _excluded(campaign, pairs)]
+    excluded = [{name: _values(given) for name, given in each.when.items()} for each in campaign.exclude]
+    measured = [pairs for pairs in _combinations(campaign, axes) if not _excluded(excluded, pairs)]
     for repetition in range(1, campaign.repetitions + 1):
         for pairs in measured:
             for each in _with_scenarios(pairs, scenarios):
@@ -111,12 +112,13 @@ def _drawn(total: int, count: int, seed: int) -> set[int]:
     return found
 
 
-def _excluded(campaign: Campaign, pairs: Pairs) -> bool:
-    values = dict(pairs) if campaign.exclude else {}
-    return any(
-        all(values.get(name) in ((given,) if isinstance(given, str) else given) for name, given in each.when.items())
-        for each in campaign.exclude
-    )
+def _values(given: str | tuple[str, ...]) -> frozenset[str]:
+    return frozenset((given,) if isinstance(given, str) else given)
+
+
+def _excluded(excluded: Sequence[Mapping[str, frozenset[str]]], pairs: Pairs) -> bool:
+    values = dict(pairs) if excluded else {}
+    return any(all(values.get(name) in given for name, given in each.items()) for each in excluded)
 
 
 def _with_scenarios(pairs: Pairs, scenarios: Mapping[str, tuple[str, ...]]) -> Iterator[Pairs]:

@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.campaigns.journal import NAME as JOURNAL
+from orchestrator.campaigns.journal import is_name
 from orchestrator.errors import NoLocksError, StepFailed
 from orchestrator.facts.containers import RECORD
-from orchestrator.host.file_lock import try_lock
+from orchestrator.host.file_lock import open_lock, try_lock
 from orchestrator.host.files import atomic_write_text, make_folder
 from orchestrator.host.untrusted import UnreadableFile, read_text
 
@@ -89,7 +90,7 @@ def _kept(fields: Any) -> KeptCell:
     """A cell of a plan; raises ValueError or TypeError for what no mlorch wrote."""
     cell = KeptCell(*fields)
     texts = type(cell.place) is type(cell.folder) is type(cell.mode) is type(cell.obstacle) is str
-    if not texts or type(cell.repetition) is not int or "/" in cell.folder or cell.folder.startswith("."):
+    if not texts or type(cell.repetition) is not int or (cell.folder and not is_name(cell.folder)):
         raise ValueError("no cell")
     if not all(type(value) is str for value in cell.axes.values()):
         raise ValueError("no axes")
@@ -163,7 +164,7 @@ def campaign_lock(folder: Path) -> Iterator[None]:
     """Be the only one who runs this campaign. Raises `StepFailed` [campaign-busy] where somebody else does."""
     make_folder(folder)
     path = folder / LOCK
-    with path.open("a+", encoding="ascii", errors="replace") as stream:
+    with open_lock(path) as stream:
         for again in range(_TRIES, -1, -1):
             if _locked(stream.fileno(), path):
                 break
@@ -195,7 +196,7 @@ def is_running(folder: Path) -> bool:
     """Whether somebody runs this campaign now, as far as the lock says."""
     path = folder / LOCK
     try:
-        with path.open("r", encoding="ascii", errors="replace") as stream:
+        with open_lock(path, write=False) as stream:
             return not try_lock(stream.fileno(), path, fcntl.LOCK_SH)
     except (OSError, StepFailed):
         return False

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.errors import StepFailed
 from orchestrator.host.files import atomic_write_bytes, link_or_copy, make_folder, sync_folder, write_failure
+from orchestrator.host.untrusted import UnreadableFile, read_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 NAME = "journal"
 LARGEST = 256 * 2**20
 """Bytes of a journal: that of 100,000 cells has 40 MB."""
+_APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _SUM = 16
+_LONGEST_S = 1e10
+"""Seconds that a cell can have taken: three hundred years."""
 _NUMBERS = frozenset((int, float))
 _START = "mlorch campaign journal 1"
 DONE, INVALID, FAILED = "done", "invalid", "failed"
@@ -73,18 +77,21 @@ class ReadJournal:
 
 
 def read_journal(folder: Path) -> ReadJournal:
-    """The journal of a campaign, without mending it; an absent one is empty. Raises `StepFailed` [write] unread."""
-    path = folder / NAME
+    """The journal of a campaign, without mending it; an absent one is empty.
+
+    Raises `StepFailed` [journal] for what cannot be read, a link or a pipe among it.
+    """
     try:
-        with path.open("rb") as stream:
-            data = stream.read(LARGEST + 1)
-    except FileNotFoundError:
+        return parse_journal(read_bytes(folder, NAME, LARGEST))
+    except FileNotFoundError:  # the folder
         return ReadJournal()
+    except UnreadableFile as error:
+        if error.missing:
+            return ReadJournal()
+        hint = "move it away: `mlorch campaign resume` makes a new one from the records of the tests"
+        raise StepFailed(f"the journal is not read: {error.message}", hint=hint, slug="journal") from None
     except OSError as error:
-        raise write_failure(path, error) from error
-    if len(data) > LARGEST:
-        raise StepFailed(f"{path} has more than {LARGEST:,} bytes: it is no journal", slug="journal")
-    return parse_journal(data)
+        raise write_failure(folder / NAME, error) from error
 
 
 def parse_journal(data: bytes) -> ReadJournal:
@@ -128,19 +135,21 @@ def _line(document: Any) -> JournalLine | None:
     except TypeError:  # another key, or no object
         return None
     texts = type(line.place) is type(line.folder) is type(line.outcome) is type(line.why) is str
-    if not texts or not _is_name(line.folder) or type(line.seconds) not in _NUMBERS:
+    if not texts or not is_name(line.folder) or type(line.seconds) not in _NUMBERS:
+        return None
+    if not 0 <= line.seconds <= _LONGEST_S:  # nor what is no number (NaN)
         return None
     if not line.runs:
         return line
     runs: object = line.runs  # JSON knows no tuples
-    if not isinstance(runs, list) or not all(type(run) is str and _is_name(run) for run in runs):
+    if not isinstance(runs, list) or not all(type(run) is str and is_name(run) for run in runs):
         return None
     return line._replace(runs=tuple(runs))
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
     """Whether it can be a folder below ours, and leads nowhere else."""
-    return "/" not in text and not text.startswith(".")
+    return text != "" and "/" not in text and not text.startswith(".") and text.isprintable()
 
 
 def _sum(last: str, body: bytes) -> str:
@@ -183,7 +192,7 @@ class Journal:
         data = head.encode() + b" " + body + b"\n"
         try:
             new = not self._path.exists()
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(self._path, _APPENDING, 0o644)
             try:
                 if os.write(descriptor, data) != len(data):
                     raise OSError(errno.ENOSPC, "No space left on device", str(self._path))

@@ -10,17 +10,45 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from orchestrator.errors import NoLocksError
+from orchestrator.errors import NoLocksError, StepFailed
 from orchestrator.host.files import file_system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import TextIO
 
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
+
+
+def open_lock(path: Path, *, write: bool = True) -> TextIO:
+    """Open a lock file, which is made where it is missing, or with ``write=False`` one that is there.
+
+    Others may write in its folder: a link is not followed, and a pipe nobody writes to is not waited for. Raises
+    `StepFailed` [bad-lock] for both, and OSError.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND if write else os.O_RDONLY
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # what O_NOFOLLOW says of a link
+            raise _no_lock_file(path, "is a link") from None
+        if error.errno == errno.ENXIO:  # of a pipe that nobody reads
+            raise _no_lock_file(path, "is no regular file") from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_lock_file(path, "is no regular file")
+    return os.fdopen(descriptor, "a" if write else "r", encoding="ascii", errors="replace")
+
+
+def _no_lock_file(path: Path, why: str) -> StepFailed:
+    hint = "mlorch makes its lock files itself: find out who put this one there, and remove it"
+    return StepFailed(f"{path} {why}, so nothing can be locked by it", hint=hint, slug="bad-lock")
 
 
 @contextmanager
@@ -30,7 +58,7 @@ def locked(path: Path, *, on_wait: Callable[[], None] | None = None, needed: boo
     Gives False, and holds nothing, where there are no locks and none is ``needed``; else raises `NoLocksError` there.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as stream:
+    with open_lock(path) as stream:
         has_locks = True
         try:
             free = try_lock(stream.fileno(), path)
@@ -47,7 +75,7 @@ def locked(path: Path, *, on_wait: Callable[[], None] | None = None, needed: boo
 
 def lockable(path: Path) -> bool:
     """Whether the lock file `path` can be locked at all."""
-    with path.open("a") as stream:
+    with open_lock(path) as stream:
         try:
             try_lock(stream.fileno(), path)
         except NoLocksError:
@@ -61,7 +89,7 @@ def locked_if_free(path: Path) -> Iterator[bool]:
 
     Where there are no locks somebody may have it.
     """
-    with path.open("a") as stream:
+    with open_lock(path) as stream:
         try:
             free = _is_free(stream.fileno(), path)
         except NoLocksError:

@@ -77,7 +77,6 @@ def power_server_clock(host: str, port: int, address: str) -> Clock:
     hint = "`server.py -c server.conf` of mlcommons/power-dev has to run there, and take connections"
     try:
         with socket.create_connection((host, port), TIMEOUT_S) as connection:
-            connection.settimeout(TIMEOUT_S)
             greeting = _reply(connection, CLIENT)
             if not greeting.startswith(SERVER):
                 raise StepFailed(
@@ -111,10 +110,15 @@ def _number(text: str) -> float | None:
 
 
 def _reply(connection: socket.socket, command: str) -> str:
-    """A line that answers a line, as far as it is one of reasonable length."""
+    """A line that answers a line, as far as it is one of reasonable length; raises TimeoutError where it drips in."""
+    until = time.monotonic() + TIMEOUT_S
     connection.sendall(command.encode() + b"\r\n")
     read = b""
     while b"\n" not in read and len(read) < _LONGEST_LINE:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("its answer does not end")
+        connection.settimeout(left)
         block = connection.recv(_LONGEST_LINE)
         if not block:
             break

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import NothingSelectedError, StepFailed, UsageError
+from orchestrator.facts.neutral import one_line
 from orchestrator.facts.redact import redacted_text
 from orchestrator.host.clock import now
 from orchestrator.host.untrusted import UnreadableFile, names_below, read_bytes
@@ -106,10 +107,21 @@ def import_results(context: Context, request: ImportRequest) -> Imported:
         UsageError: `unknown-source`, `missing-round`; StepFailed: `table-…`, `not-utf8`, `newer-store`; then nothing
             is imported.
     """
+    for text in (*request.sources, request.label):
+        _require_text(text)
     database = Database(store_folder(request.store))
     database.manifest()  # a store that cannot be written is said before anything is read
     found = [_read(context, request, source) for source in dict.fromkeys(request.sources)]
     return _add(database, found, only=False)
+
+
+def _require_text(text: str) -> None:
+    """The store is JSON, which has no word for a name that is no text: it could not be read again."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        hint = "give it another name; nothing was imported"
+        raise UsageError(f"{one_line(text)} is no UTF-8", hint=hint, slug="unknown-source") from None
 
 
 def rebuild(context: Context, store: Path | None) -> Imported:

@@ -46,9 +46,11 @@ def parse_accuracy(text: str, lines: Mapping[str, str]) -> AccuracyText:
     data = "\n".join(text.splitlines()).encode()
     figures: list[Figure] = []
     for metric, pattern in lines.items():
+        line, counted = 1, 0
         for match in compiled(f"(?m)^(?:{pattern})").finditer(data):
             begin, end = match.span(1)
-            line = data.count(b"\n", 0, match.start()) + 1
+            line += data.count(b"\n", counted, match.start())  # on from the last: a file may be nothing but figures
+            counted = match.start()
             if b"\n" not in data[match.start() : end]:  # white space of a pattern may reach into the next line
                 figures.append(Figure(line, metric, data[begin:end].decode()))
     figures.sort(key=lambda figure: figure.line)  # in a line, the order of the metrics stays

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.submissions.facts import NOT_THERE, PowerFacts, PowerSample, RunFacts, Unread
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 CLOCK = "%m-%d-%Y %H:%M:%S.%f"
 _USUAL = re.compile(r"[0-9]{2}-[0-9]{2}-[0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{1,6}")
 LARGEST_SAMPLES = 64 << 20
+_MOST_WATTS = 1e12
+"""No mean of a test is as much; an endless one would be no number of JSON."""
 _FORM = b"00-00-0000 00:00:00.000,"
 _AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
 SPL = "spl.txt"
@@ -100,6 +103,9 @@ def _samples(reader: Reader, run: RunFacts) -> PowerSample:
     if not found:
         return PowerSample(-1, 0)
     mean = sum([watts for _, watts in found]) / len(found)
+    if not mean < _MOST_WATTS:
+        most, _ = max(found, key=itemgetter(1))
+        return PowerSample(-1, 0, f"{SPL} has a line {most} that is no sample")
     return PowerSample(mean, len(found), first=found[0][0], last=found[-1][0])
 
 

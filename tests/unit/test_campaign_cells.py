@@ -185,6 +185,16 @@ def test_a_campaign_that_is_too_large_is_told_how_to_cut_it(catalog, tmp_path):
     assert load_file(catalog, path, "campaign").definition.sample.cells == 50
 
 
+def test_a_campaign_of_more_cells_than_a_number_has_digits_for_is_told(catalog, tmp_path):
+    path = tmp_path / "c.yaml"
+    axes = "".join(f"  performance_samples.a{number}: {{from: 1, to: 10, step: 1}}\n" for number in range(4400))
+    path.write_text(START + f"matrix:\n  benchmark: image-smoke\n{axes}")
+    with pytest.raises(DefinitionError) as caught:
+        load_file(catalog, path, "campaign")
+    assert "has 10^4400 cells" in caught.value.message
+    assert len(caught.value.message) < 1000
+
+
 def test_another_kind_is_no_campaign(catalog):
     with pytest.raises(DefinitionError) as caught:
         load_file(catalog, builtin_root().path / "recipes/targets/cpu.yaml", "campaign")

@@ -323,7 +323,52 @@ def test_a_plan_that_no_mlorch_wrote_is_told(tmp_path, cells):
         campaign_status(tmp_path)
 
 
-@pytest.mark.parametrize(("folder", "runs"), [("../../etc", []), ("a/b", []), ("f", ["../x"]), ("f", [1])])
+@pytest.mark.parametrize(
+    ("folder", "runs"),
+    [
+        *(("../../etc", []), ("a/b", []), ("", []), ("a\0b", []), ("\ud800", []), ("a\n", []), ("a\x1b[2J", [])),
+        *(("f", ["../x"]), ("f", [""]), ("f", ["a\0b"]), ("f", [1])),
+    ],
+)
 def test_a_journal_leads_nowhere_else(tmp_path, folder, runs):
     Journal(tmp_path).append(JournalLine("p", folder, "done", tuple(runs)))
     assert read_journal(tmp_path).lines == ()
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1.0, 10**400, 1e300])
+def test_a_time_that_no_cell_can_have_taken_is_not_believed(tmp_path, seconds):
+    Journal(tmp_path).append(JournalLine("p", "f", "done", ("r",), seconds))
+    assert read_journal(tmp_path).lines == ()
+
+
+@pytest.mark.parametrize("name", ["lock", NAME])
+@pytest.mark.parametrize("pipe", [False, True])
+def test_a_link_or_a_pipe_in_the_place_of_a_file_is_told_and_what_it_leads_to_stays(
+    campaign, tmp_path, monkeypatch, name, pipe
+):
+    """In a folder of results that others may write in: nothing is emptied, and nobody waits for ever."""
+    precious, folder = tmp_path / "precious", tmp_path / "c"
+    precious.write_text("precious")
+    folder.mkdir()
+    if pipe:
+        os.mkfifo(folder / name)
+    else:
+        (folder / name).symlink_to(precious)
+    with pytest.raises(StepFailed) as caught:
+        run_all(a_run(campaign, folder), Machine(), monkeypatch)
+    assert caught.value.slug == {"lock": "bad-lock", NAME: "journal"}[name]
+    assert ("is no regular file" if pipe else "is a link") in caught.value.message
+    assert precious.read_text() == "precious"
+    (folder / "plan.json").write_text('{"version": 1, "cells": []}')
+    if name == "lock":
+        assert not campaign_status(folder).running
+
+
+def test_a_cell_that_is_a_link_is_not_copied(parts):
+    ours, theirs = parts
+    lost = read_journal(theirs).lines[-1]
+    place = theirs / "cells" / lost.folder
+    place.rename(theirs / "elsewhere")
+    place.symlink_to(theirs / "elsewhere")
+    assert merge_campaigns(ours, [theirs], Told()).unreadable == (lost.folder,)
+    assert not (ours / "cells" / lost.folder).exists()

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from orchestrator.errors import StepFailed
+from orchestrator.host import other_clocks
 from orchestrator.host.other_clocks import ntp_clock, offset, power_server_clock
 
 pytestmark = pytest.mark.sockets
@@ -87,6 +88,27 @@ def test_a_server_that_answers_something_else_is_refused_in_harmless_words(serve
         power_server_clock(*serve(*answers))
     assert caught.value.slug == "power-server"
     assert caught.value.message.isprintable()
+
+
+def test_a_server_that_answers_a_character_at_a_time_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(other_clocks, "TIMEOUT_S", 0.5)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip():
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                while not over.wait(0.05):
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(StepFailed, match="power server here:1 does not answer"):
+            power_server_clock(*server.getsockname(), "here:1")
+        assert time.monotonic() - began < 5, "each character came in time, and there may be a thousand"
+        over.set()
+        thread.join()
 
 
 def test_a_server_that_is_not_there_is_named():

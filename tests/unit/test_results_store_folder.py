@@ -6,6 +6,8 @@ import csv
 import hashlib
 import io
 import json
+import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +24,7 @@ from orchestrator.operations.results_import import ImportRequest, import_results
 from orchestrator.operations.results_store import compare_store, csv_text, list_store, top_results
 from orchestrator.results.store import Store
 from orchestrator.results.tables import database as database_module
-from orchestrator.results.tables import worker
+from orchestrator.results.tables import engine, queries, worker
 from orchestrator.results.tables.asking import ask
 from orchestrator.results.tables.database import Database
 from orchestrator.results.tables.queries import Answer, own_query
@@ -203,12 +205,40 @@ def test_an_import_that_breaks_off_leaves_the_store_as_it_was(put, store, monkey
         with pytest.raises(StepFailed, match="No space left on device"):
             put("summary-v3.0.csv")
     assert rows(store, "SELECT count(*) FROM results") == before
-    (store / ".import-killed").mkdir()
-    (store / ".results-0.parquet.tmp").touch()
+    (store / ".mlorch-import-killed").mkdir()
+    (store / f".results-{'0' * 12}.parquet.{'0' * 16}").touch()
     put("summary-v3.0.csv")
     left = {path.name.rpartition("-")[0] for path in store.iterdir()}
     assert left == {"", "results"}, "what was left by those that broke off is gone"
     assert len(list(store.glob("results-*"))) == 2
+
+
+def test_what_somebody_else_keeps_in_the_folder_stays(put, store):
+    names = {"my-results-2024.parquet", "results-2023.parquet", ".import-mine", "results-.parquet.bak"}
+    store.mkdir()
+    for name in names:
+        (store / name).write_text("mine")
+    put("report-v5.1.json")
+    put("summary-v3.0.csv")
+    assert names <= {path.name for path in store.iterdir()}
+
+
+def test_a_name_that_is_no_text_is_refused_as_the_store_could_not_be_read_again(put, store, tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff.json"
+    Path(os.fsdecode(path)).write_bytes((TABLES / "report-v5.1.json").read_bytes())
+    for sources, label in (((os.fsdecode(path),), ""), ((str(TABLES / "report-v5.1.json"),), "\udcff")):
+        with pytest.raises(UsageError, match="is no UTF-8"):
+            import_results(CONTEXT, ImportRequest(sources=sources, store=store, label=label))
+    assert state(store) == {}
+
+
+def test_a_folder_whose_names_are_no_text_comes_in_all_the_same(store, tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/cm/\xff"))
+    folder.mkdir(parents=True)
+    (folder / "cm-result.json").write_bytes((TABLES / "cm-inference.json").read_bytes())
+    imported = import_results(CONTEXT, ImportRequest(sources=(str(tmp_path / "cm"),), store=store))
+    assert imported.added.total
+    assert rows(store, "SELECT DISTINCT source FROM results")[0][0].endswith("/cm/?/cm-result.json")
 
 
 def test_a_store_can_be_made_again_from_its_sources(put, store, tmp_path):
@@ -237,8 +267,16 @@ def test_a_store_of_a_newer_mlorch_is_neither_read_nor_written(put, store):
     assert state(store) == before
 
 
+IMPORTED = '{"version": 1, "imports": [{"source": "x", "kind": "tree", "sha256": "", %s}], "rows_file": ""}'
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 1, "imports": [{}], "rows_file": "x"}',
-                                  '{"version": 1, "imports": [], "rows_file": "../../etc/passwd"}'])  # fmt: skip
+                                  '{"version": 1, "imports": [], "rows_file": "../../etc/passwd"}',
+                                  '{"version": 1, "imports": [], "rows_file": "mine.parquet"}',
+                                  '{"version": true, "imports": [], "rows_file": ""}',
+                                  '{"version": 0, "imports": [], "rows_file": ""}',
+                                  IMPORTED % '"number": "1"', IMPORTED % '"source": 7',
+                                  IMPORTED % '"rounds": "v5.1"'])  # fmt: skip
 def test_a_broken_store_is_told_and_not_overwritten(put, store, text):
     store.mkdir()
     (store / "store.json").write_text(text)
@@ -254,6 +292,18 @@ def test_a_parquet_file_that_is_none_is_told(put, store):
     with pytest.raises(StepFailed) as caught:
         rows(store, "SELECT 1")
     assert caught.value.slug == "broken-store"
+
+
+@pytest.mark.processes
+def test_a_parquet_file_of_another_program_is_told(put, store):
+    put("report-v5.1.json")
+    path = Database(store).parquet()
+    path.unlink()
+    engine.duckdb().sql(f"COPY (SELECT 1 AS a) TO '{path}' (FORMAT parquet)")
+    for work in (lambda: rows(store, "SELECT 1"), lambda: ask(Database(store), "SELECT 1")):
+        with pytest.raises(StepFailed, match="names a file of results that cannot be read") as caught:
+            work()
+        assert caught.value.slug == "broken-store"
 
 
 def test_a_submission_tree_comes_in_by_the_rules_of_its_round(store, tmp_path, monkeypatch):
@@ -360,6 +410,30 @@ def test_a_query_that_writes_or_grows_is_told_in_one_line(put, store):
         with pytest.raises(MlorchError) as caught:
             ask(Database(store), sql, memory_mb=256)
         assert (caught.value.slug, "\n" in caught.value.message) == (slug, False)
+
+
+@pytest.mark.processes
+def test_an_answer_that_would_fill_the_memory_of_whoever_asked_is_told(put, store):
+    put("report-v5.1.json")
+    with pytest.raises(UsageError, match="characters, more than 67,108,864"):
+        ask(Database(store), "SELECT repeat(chr(1), 3000000) FROM range(5)")
+
+
+def test_ctrl_c_in_a_query_is_no_fault_of_ours(put, store, monkeypatch):
+    put("report-v5.1.json")
+    monkeypatch.setattr(queries, "TIMEOUT_S", 1)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(KeyboardInterrupt):
+            rows(store, "SELECT count(*) FROM range(1000000000000)")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.processes

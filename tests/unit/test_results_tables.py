@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from orchestrator.definitions.catalog import builtin_root, load
 from orchestrator.errors import StepFailed
 from orchestrator.operations.results_import import token_rates
 from orchestrator.results.tables.merge import merged
+from orchestrator.results.tables.ranking import newest
 from orchestrator.results.tables.reading import read_table
 from orchestrator.results.tables.values import accuracies, whole
 
@@ -194,6 +196,16 @@ def test_accuracies_are_numbers_whatever_form_they_have():
     assert accuracies("") == accuracies(None) == accuracies("N/A") == {}
 
 
+def test_a_cell_of_a_hundred_thousand_letters_is_read_in_time():
+    began = time.process_time()
+    assert accuracies("a" * 100_000 + " " * 100_000) == {}
+    assert time.process_time() - began < 5
+
+
+def test_a_round_whose_number_has_thousands_of_digits_is_one():
+    assert newest([("inference", "v" + "9" * 5000), ("inference", "v5.1")])[1] != "v5.1"
+
+
 def test_what_the_newest_checker_writes_reads_as_what_older_ones_wrote(table):
     wan, single, interactive = table("summary-v6.1.json").rows
     assert wan.benchmark == single.benchmark == "wan-2.2-t2v-a14b", "its MlperfModel is a task, and no model"
@@ -284,6 +296,13 @@ def test_wrong_columns_are_told_by_name(row, in_tokens):
     assert refused(b"", in_tokens)[0] == "table-columns"
     head = ",".join([*row, "Result"]).encode()
     assert refused(head, in_tokens)[2] == "the column `Result` stands there twice"
+
+
+def test_a_head_of_a_hundred_thousand_columns_takes_no_time(in_tokens):
+    head = ",".join(f"c{number}" for number in range(100_000)).encode()
+    began = time.process_time()
+    assert refused(head, in_tokens)[0] == "table-columns"
+    assert time.process_time() - began < 5, "looking up each in all of them takes a minute"
 
 
 def test_what_is_no_utf8_is_told_with_its_line(row, in_tokens):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import log10
 from typing import TYPE_CHECKING
 
 from orchestrator.definitions.axes import IDENTITY
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from orchestrator.errors import Problem
 
 Loc = tuple[str | int, ...]
+_LONGEST = 400
+"""Characters of the axes in a message."""
 
 
 def check_campaign(catalog: Catalog, entry: AnyEntry, campaign: Campaign) -> Iterator[Problem]:
@@ -120,11 +123,11 @@ def _exclusions(entry: AnyEntry, campaign: Campaign) -> Iterator[Problem]:
                 span = entry.document.span(loc, key=True)
                 yield entry.document.problem("unknown-axis", message, span, suggestion(name, tuple(campaign.matrix)))
                 continue
-            values = values_of(campaign, name)
+            values = dict.fromkeys(values_of(campaign, name))
             for value in (given,) if isinstance(given, str) else given:
                 if value not in values:
                     message = f"axis `{name}` has no value `{value[:60]}`"
-                    yield entry.document.fault("unknown-choice", message, loc, suggestion(value, values))
+                    yield entry.document.fault("unknown-choice", message, loc, suggestion(value, tuple(values)))
 
 
 def _zips(entry: AnyEntry, campaign: Campaign) -> Iterator[Problem]:
@@ -161,6 +164,7 @@ def _size(entry: AnyEntry, campaign: Campaign) -> Iterator[Problem]:
     if campaign.repetitions > 1:
         words += f" × repetitions {campaign.repetitions:,}"
     longest = max(axes, key=lambda axis: len(axis.steps)).names[0]
-    message = f"this campaign has {found:,} cells ({words}); more than {MOST_VALUES:,} are not taken"
+    number = f"{found:,}" if found < 10**15 else f"10^{int(log10(found))}"  # Python writes no number of any length
+    message = f"this campaign has {number} cells ({words[:_LONGEST]}); more than {MOST_VALUES:,} are not taken"
     hint = f"draw some of them with `sample: {{cells: 1000}}`, let axes step together (`zip`), or cut `{longest}`"
     yield entry.document.problem("campaign-size", message, entry.document.span(("matrix",), key=True), hint)

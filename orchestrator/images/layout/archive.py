@@ -26,7 +26,7 @@ MOST_MEMBERS = 200_000
 LARGEST_JSON = 16 << 20
 """Bytes of the largest document that is read into memory."""
 _LARGEST_HEADER = 1 << 20
-_LONGEST_NAME = 1024
+LONGEST_NAME = 1024
 _NESTED = "extended headers are about extended headers, without end"
 """tarfile reads such a header by calling itself."""
 _HEADERS = frozenset(
@@ -222,7 +222,7 @@ def _unfit(name: str, member: tarfile.TarInfo) -> str:
         return ""
     if name.startswith("/") or ".." in parts:
         return "leads out of the archive"
-    if "" in parts or "." in parts or "\\" in name or not name.isprintable() or len(name) > _LONGEST_NAME:
+    if "" in parts or "." in parts or "\\" in name or not name.isprintable() or len(name) > LONGEST_NAME:
         return "is no name of a file"
     if member.issparse():
         return "is a sparse file"

@@ -141,7 +141,7 @@ def _take(folder: Path, other: _Other) -> bool:
     """Copy a cell, whole or not at all; False where its record cannot be read. Links are copied, never followed."""
     name, run = other.line.folder, other.line.runs[-1]
     source, place = cell_folder(other.folder, name), cell_folder(folder, name)
-    if Entry(folder=source / run).record is None:
+    if source.is_symlink() or Entry(folder=source / run).record is None:
         return False
     if Entry(folder=place / run).record is not None:  # copied before, and its line was lost
         return True

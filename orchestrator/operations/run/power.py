@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 INFORMAL = "informal"
 """`--power informal`: what this host's own counters say, without an analyser."""
 _ADDRESS = re.compile(
-    r"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]|(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})))(?::(?P<port>[0-9]{1,5}))?"
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]{2,45})\]"
+    r"|(?P<name>(?!.{254})[A-Za-z0-9][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_-]{1,63}){0,126}\.?))"
+    r"(?::(?P<port>[0-9]{1,5}))?"
 )
+"""A name as the resolver takes it: labels of 63 characters at most, none empty."""
 _HINT = (
     "write --power server=HOST[:PORT], and ,ntp=HOST[:PORT] where another host is the time server; or --power informal"
 )

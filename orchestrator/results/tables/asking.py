@@ -23,7 +23,7 @@ def ask(
     """One statement that reads, over the views ``results`` and ``every_result``.
 
     Raises:
-        UsageError: `bad-query`, `query-not-reading`; StepFailed: `query-time`, `query-failed`.
+        UsageError: `bad-query`, `query-not-reading`; StepFailed: `query-time`, `query-failed`, `broken-store`.
     """
     if len(sql) > _LONGEST_SQL:
         raise UsageError(f"the query has {len(sql):,} characters; {_LONGEST_SQL:,} are the most", slug="bad-query")
@@ -45,6 +45,8 @@ def ask(
         raise StepFailed(
             f"the query failed: {why}", hint=f"it may hold {memory_mb} MB; ask for less", slug="query-failed"
         ) from None
+    if "unreadable" in found:
+        raise database.unreadable(found["unreadable"])
     if "refused" in found:
         raise not_reading(found["refused"])
     if "error" in found:

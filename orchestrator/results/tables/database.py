@@ -7,6 +7,7 @@ before or the one after. What was read can be read again (`Import.source`), so t
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.errors import NothingSelectedError, StepFailed
+from orchestrator.facts.codec import CodecError, from_plain
 from orchestrator.host.file_lock import locked
 from orchestrator.host.files import atomic_write_text, write_failure
 from orchestrator.host.folders import data_home
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of `store.json` and of the columns; a store of another one is read by no other mlorch."""
 NAME = "store.json"
+_WORK = ".mlorch-import-"
+"""Begins the name of the folder that an import works in: nobody else's begins so."""
+_ROWS_FILE = re.compile(r"results-[0-9a-f]{12}\.parquet")
+_HALF_FILE = re.compile(r"\.results-[0-9a-f]{12}\.parquet\.[0-9a-f]{16}")
+"""One that `replacing` had not finished."""
 
 
 def store_folder(given: Path | None = None) -> Path:
@@ -118,7 +125,7 @@ class Database:
         except OSError as error:
             raise self._broken(str(error.strerror)) from None
         version = found.get("version")
-        if not isinstance(version, int):
+        if type(version) is not int or version < 1:
             raise self._broken("says no version")
         if version > VERSION:
             raise StepFailed(
@@ -127,14 +134,12 @@ class Database:
                 slug="newer-store",
             )
         try:
-            raw: Any = found["imports"]
-            imports = tuple(_import_of(one) for one in raw)
-            rows_file = str(found["rows_file"])
-        except (KeyError, TypeError):
+            manifest = from_plain(Manifest, found)
+        except CodecError:
             raise self._broken("is not as mlorch writes it") from None
-        if "/" in rows_file:
-            raise self._broken("names a file elsewhere")
-        return Manifest(rows_file=rows_file, imports=imports)
+        if manifest.rows_file and not _ROWS_FILE.fullmatch(manifest.rows_file):
+            raise self._broken("names a file that is none of a store")
+        return manifest
 
     def parquet(self) -> Path:
         """The file of all results.
@@ -161,7 +166,11 @@ class Database:
         try:
             return reading(path)
         except library.Error as error:
-            raise self._broken(f"names {path.name}, which cannot be read: {first_line(error)}") from None
+            raise self.unreadable(error) from None
+
+    def unreadable(self, error: object) -> StepFailed:
+        """The error of a file of results that is none, as DuckDB says it."""
+        return self._broken(f"names a file of results that cannot be read: {first_line(error)}")
 
     def _broken(self, why: str) -> StepFailed:
         return StepFailed(
@@ -201,7 +210,7 @@ class Database:
         library = duckdb()
         with (
             replacing(self.folder / name) as part,
-            tempfile.TemporaryDirectory(dir=self.folder, prefix=".import-") as work,
+            tempfile.TemporaryDirectory(dir=self.folder, prefix=_WORK) as work,
         ):
             lines = Path(work) / "rows.json"
             _write_lines(lines, batches)
@@ -233,12 +242,15 @@ class Database:
         connection.execute(f"CREATE TEMP VIEW old AS {old}")
 
     def _sweep(self, keep: set[str]) -> None:
-        """Remove what killed imports left, and old files; the one before stays, as a query may open it just now."""
-        for path in self.folder.glob("*results-*.parquet*"):
-            if path.name not in keep:
+        """Remove what killed imports left, and old files; the one before stays, as a query may open it just now.
+
+        Only what this module gave its name: the folder is named by a person, who may keep other tables in it.
+        """
+        for path in list(self.folder.iterdir()):
+            if path.name.startswith(_WORK):
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name not in keep and (_ROWS_FILE.fullmatch(path.name) or _HALF_FILE.fullmatch(path.name)):
                 path.unlink(missing_ok=True)
-        for folder in self.folder.glob(".import-*"):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 _ALL = """
@@ -276,13 +288,9 @@ def _numbered(batches: Sequence[Batch], first: int) -> list[Batch]:
 def _write_lines(path: Path, batches: Sequence[Batch]) -> None:
     """The rows as JSON, a line each, with where they came from."""
     encode, values_of = json.JSONEncoder(ensure_ascii=False, default=str).encode, attrgetter(*COLUMNS)
-    with path.open("w", encoding="utf-8") as stream:
+    with path.open("w", encoding="utf-8", errors="replace") as stream:  # a file's name may be no UTF-8
         for rows, imported in batches:
             for row in rows:
                 row.source, row.source_sha256 = row.source or imported.source, row.source_sha256 or imported.sha256
                 row.imported, row.import_number, row.kind = imported.imported, imported.number, imported.kind
                 stream.write(f"{encode(dict(zip(COLUMNS, values_of(row), strict=True)))}\n")
-
-
-def _import_of(found: dict[str, Any]) -> Import:
-    return Import(**{**found, "rounds": tuple(found["rounds"]), "skipped": tuple(found["skipped"])})

@@ -76,6 +76,8 @@ class OwnQueries:
             return Answer(columns=columns, rows=rows[:limit], more=len(rows) > limit)
         except library.InterruptException:
             raise StepFailed(f"the query took longer than {TIMEOUT_S:g} s and was ended", slug="query-time") from None
+        except RuntimeError:  # what DuckDB makes of Ctrl-C
+            raise KeyboardInterrupt from None
         except library.Error as error:
             raise UsageError(f"the query failed: {first_line(error)}", hint=HELP, slug="bad-query") from None
         finally:

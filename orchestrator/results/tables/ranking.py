@@ -53,7 +53,7 @@ def newest(found: Iterable[tuple[str, str]]) -> tuple[str, str]:
 
 
 def _version(name: str) -> list[int]:
-    return [int(part) for part in re.findall(r"\d+", name)[:4]]
+    return [int(part) for part in re.findall(r"\d{1,18}", name)[:4]]
 
 
 def best_question(ranking: Ranking, suite: str, round_name: str) -> Question:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -139,7 +140,7 @@ def _csv_rows(text: str, name: str) -> Iterator[Entry]:
 
 
 def _require_columns(head: Sequence[str], name: str) -> None:
-    twice = sorted({one for one in head if head.count(one) > 1})
+    twice = sorted(name for name, number in Counter(head).items() if number > 1)
     if twice:
         raise _columns(name, f"the column `{one_line(twice[0][:60])}` stands there twice")
     missing = missing_columns(head)

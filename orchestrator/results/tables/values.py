@@ -105,7 +105,7 @@ def accuracies(value: Any) -> dict[str, float]:
     return found
 
 
-_ACCURACY = re.compile(r"([A-Za-z][\w@.-]*)\s*:\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)")
+_ACCURACY = re.compile(r"([A-Za-z][\w@.-]{0,80})\s{0,9}:\s{0,9}([-+]?[\d.]+(?:[eE][-+]?\d+)?)")
 
 
 def per_watt(scenario: str, result: float, power: float, unit: str) -> float | None:

@@ -15,6 +15,8 @@ from typing import Any
 
 from orchestrator.results.tables.engine import duckdb, reading
 
+_LARGEST_ANSWER = 64 << 20
+"""Characters of JSON: whoever asked holds it several times over, without this process's limits."""
 _REST = 1 << 30
 """Bytes of address space beyond what DuckDB may hold: the interpreter, the library and stacks."""
 
@@ -30,7 +32,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     kinds = [str(one.type).rpartition(".")[2] for one in statements]
     if kinds != ["SELECT"]:
         return {"refused": kinds}
-    connection = reading(Path(request["parquet"]), memory_mb=int(request["memory_mb"]))
+    try:
+        connection = reading(Path(request["parquet"]), memory_mb=int(request["memory_mb"]))
+    except library.Error as error:
+        return {"unreadable": str(error)}
     try:
         found = connection.execute(statements[0])
         columns = [str(one[0]) for one in found.description]
@@ -65,7 +70,10 @@ def main() -> None:
     request = json.load(sys.stdin)
     most = (int(request["memory_mb"]) << 20) + _REST
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    json.dump(answer(request), sys.stdout)
+    text = json.dumps(answer(request))
+    if len(text) > _LARGEST_ANSWER:
+        text = json.dumps({"error": f"its answer has {len(text):,} characters, more than {_LARGEST_ANSWER:,}"})
+    sys.stdout.write(text)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestrator.facts.neutral import one_line
+from orchestrator.images.layout.archive import LONGEST_NAME, MOST_MEMBERS
 from orchestrator.submissions.pack.manifest import NAME, is_plain_path
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ def contents_of(tree: Tree, divisions: Sequence[str], submitter: str = "") -> Co
         files += map(folder.below, folder.files)
         links += map(folder.below, folder.links)
     unfit = [(path, "is a link") for path in links]
-    unfit += [(path, "has a name that no list can have") for path in files if not is_plain_path(path)]
     unfit += [(one.path, one.why) for one in tree.odd if _counts(one.path, divisions, submitter)]
+    unfit += _refused_later(files)
     if tree.cut:
         unfit.append(("", tree.cut))
     return Contents(
@@ -43,6 +44,17 @@ def contents_of(tree: Tree, divisions: Sequence[str], submitter: str = "") -> Co
         unfit=tuple(sorted((one_line(path), why) for path, why in unfit)),
         left_out=tuple(_beside(tree, divisions)),
     )
+
+
+def _refused_later(files: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What `verify` would refuse in an archive."""
+    for path in files:
+        if not is_plain_path(path):
+            yield path, "has a name that no list can have"
+        elif len(path) > LONGEST_NAME:
+            yield path, f"has a path of {len(path):,} characters"
+    if len(files) >= MOST_MEMBERS:  # the manifest is one too
+        yield "", f"has {len(files):,} files; {MOST_MEMBERS - 1:,} are the most that an archive may have"
 
 
 def _beside(tree: Tree, divisions: Sequence[str]) -> Iterator[str]:

@@ -97,11 +97,16 @@ class Manifest:
     def before(self) -> Manifest:
         """The same before the last redaction. Raises `BadManifest` where that does not fit the files."""
         files = dict(self.files)
-        for one in self.redactions[-1].files:
-            if files.pop(one.path, "") != one.now:
-                raise BadManifest(f"what is said of the redaction of {one.path} does not fit its line")
-            files[one.path] = one.was
+        _undo(files, self.redactions[-1])
         return replace(self, files=files, redactions=self.redactions[:-1], signatures=self.signatures[:-1])
+
+
+def _undo(files: dict[str, str], redaction: Redaction) -> None:
+    """Make the files what they were before a redaction. Raises `BadManifest` where it does not fit them."""
+    for one in redaction.files:
+        if files.pop(one.path, "") != one.now:
+            raise BadManifest(f"what is said of the redaction of {one.path} does not fit its line")
+        files[one.path] = one.was
 
 
 def text_of(manifest: Manifest) -> str:
@@ -190,8 +195,9 @@ def _require_sound(found: Manifest, text: str) -> None:
             raise BadManifest(f"{path[:200]!r} is no path of a file")
         if not SHA256.fullmatch(sha256):
             raise BadManifest(f"what stands for {path[:200]} is no sha256")
-    for _ in states(found):  # which raises where a redaction does not fit
-        pass
+    before = dict(found.files)  # one for all redactions: anybody may have written a hundred thousand of them
+    for redaction in reversed(found.redactions):
+        _undo(before, redaction)
     if text_of(found) != text:
         raise BadManifest("its lines are not in the order, or not in the form, in which mlorch writes them")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import StepFailed
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from orchestrator.images.attest.signatures import Verifier
 
+_MOST_UNSIGNED = 20
+"""Signatures that are told to be wrong: each is over the whole text as it was, and anybody may have added many."""
 MOST_BYTES = 64 * 2**30
 """What the files of an archive may have together: the largest public round has 7 GB."""
 
@@ -114,7 +117,7 @@ def _differences(listed: Mapping[str, str], there: Mapping[str, str]) -> Iterato
 def _held(path: Path, manifest: Manifest, faults: tuple[Fault, ...], verifier: Verifier | None) -> Held:
     if verifier is None:
         return Held(path=path, manifest=manifest, faults=faults)
-    unsigned = tuple(_unsigned(manifest, verifier))
+    unsigned = tuple(islice(_unsigned(manifest, verifier), _MOST_UNSIGNED))
     return Held(path=path, manifest=manifest, faults=(*faults, *unsigned), signed=not unsigned)
 
 

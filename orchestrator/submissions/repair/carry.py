@@ -137,11 +137,19 @@ def _replace(step: Step, tree: Path, kept: Path, held: int, data: bytes) -> dict
     before, _ = hash_file(tree, step.path)
     target = _place(kept, step.path)
     mode = os.stat(name, dir_fd=held, follow_symlinks=False).st_mode & 0o777
-    try:
-        os.link(name, target, src_dir_fd=held, follow_symlinks=False)
-    except OSError:  # a file system without links
-        with opened(tree, step.path) as stream, target.open("xb") as copy:
-            shutil.copyfileobj(stream, copy)
+    if not target.exists():  # else an earlier step changed it already, and what it was before that is kept
+        try:
+            os.link(name, target, src_dir_fd=held, follow_symlinks=False)
+        except OSError:  # a file system without links
+            with opened(tree, step.path) as stream, target.open("xb") as copy:
+                shutil.copyfileobj(stream, copy)
+    _put(held, name, data, mode)
+    after = hashlib.sha256(data).hexdigest()
+    return {"kept": str(target.relative_to(kept)), "sha256_before": before, "sha256_after": after}
+
+
+def _put(held: int, name: str, data: bytes, mode: int) -> None:
+    """Write a file of an open folder, whole or not at all."""
     temporary = f".{name}.{os.getpid()}.{time.monotonic_ns():x}"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=held)
@@ -154,27 +162,21 @@ def _replace(step: Step, tree: Path, kept: Path, held: int, data: bytes) -> dict
         with contextlib.suppress(OSError):
             os.unlink(temporary, dir_fd=held)
         raise
-    after = hashlib.sha256(data).hexdigest()
-    return {"kept": str(target.relative_to(kept)), "sha256_before": before, "sha256_after": after}
 
 
 def _map_model(step: Step, tree: Path, kept: Path) -> dict[str, Any]:
     """Add a name to a submitter's mapping; ``path`` is the folder of the model's results."""
     division, submitter, *_, name = step.path.split("/")
     mapping = f"{division}/{submitter}/model_mapping.json"
+    there: dict[str, object] | None = None
     try:
         there = read_object(tree, mapping)
     except UnreadableFile as error:
         if not error.missing:
             raise
-        there = {}
-    text = json.dumps({**there, name: step.value}, indent=2) + "\n"
+    text = json.dumps({**(there or {}), name: step.value}, indent=2) + "\n"
     with folder_below(tree, (division, submitter)) as held:
-        if there:
+        if there is not None:
             return _replace(step._replace(path=mapping), tree, kept, held, text.encode())
-        descriptor = os.open(
-            "model_mapping.json", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=held
-        )
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        _put(held, "model_mapping.json", text.encode(), 0o644)
     return {"sha256_after": hashlib.sha256(text.encode()).hexdigest()}

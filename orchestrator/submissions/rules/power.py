@@ -147,7 +147,7 @@ def _commands(result: ResultFacts, asked: PowerSession) -> Iterator[Said]:
         return
     path, messages = f"{result.power.path}/server.json", _messages_of_ptd(both[1])
     identity = next((reply for command, reply in messages if command == "Identify"), "")
-    version = re.search(r"version=(.+?)-", identity)
+    version = re.search(r"version=(.{1,40}?)-", identity)
     if version is None or version.group(1) not in asked.ptdaemon:
         yield Said(path, f"PTDaemon is of another version than {', '.join(asked.ptdaemon)}: `{identity[:80]}`")
     if identity.partition(",")[0] not in _ANALYZERS:

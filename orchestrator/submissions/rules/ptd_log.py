@@ -25,7 +25,8 @@ _RANGING_ERRORS = (
 _USUAL_ERRORS = tuple(f": ERROR: {each}" for each in _RANGING_ERRORS)
 """How their lines go on after the moment."""
 _TESTING_ERRORS = ("USB.",)
-_UNCERTAIN = re.compile(r"Uncertainty \d+.\d+%, which is above 1.00% limit for the last sample!")
+_UNCERTAIN = re.compile(r"Uncertainty \d{1,40}.\d{1,40}%, which is above 1.00% limit for the last sample!")
+"""Bounded, as `re` tries every way to share out a million digits."""
 _STAMP = re.compile(r"\d\d-\d\d-\d{4} \d\d:\d\d:\d\d\.\d{3}")
 
 

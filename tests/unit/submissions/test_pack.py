@@ -8,6 +8,7 @@ import io
 import os
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,11 @@ from orchestrator.cli import run
 from orchestrator.errors import StepFailed
 from orchestrator.host.untrusted import hash_file
 from orchestrator.images.attest.signatures import generate
+from orchestrator.images.layout.archive import MOST_MEMBERS
 from orchestrator.operations import submission_pack as packing
 from orchestrator.submissions.pack import verify as verifying
 from orchestrator.submissions.pack import write as writing
+from orchestrator.submissions.pack.contents import contents_of
 from orchestrator.submissions.pack.manifest import (
     NAME,
     BadManifest,
@@ -32,6 +35,7 @@ from orchestrator.submissions.pack.manifest import (
     text_of,
 )
 from orchestrator.submissions.pack.redact import with_signature
+from orchestrator.submissions.tree import FileFact, Folder, Tree
 
 README = "closed/Acme/calibration.md"
 CODE = "open/Acme/code/llama2-70b-99/README.md"
@@ -439,11 +443,37 @@ def test_a_manifest_that_mlorch_did_not_write_is_refused(text, old, new):
         read_manifest(text.replace(old, new).encode())
 
 
+def test_a_hundred_thousand_redactions_take_no_time(tmp_path, keys):
+    """Whoever looks at each state of all the files does not come to an end."""
+    packed = Packed(version=1, mlorch="1", round="v5.1", divisions=("closed",), errors={})
+    files = {f"closed/Acme/{number}": "a" * 64 for number in range(20_000)}
+    redaction = Redaction(by="A", when="2026-11-29T08:00:00Z", why="w", files=())
+    many = Manifest(packed=packed, files=files, redactions=(redaction,) * 20_000, signatures=("x",) * 20_001)
+    write(tmp_path / NAME, text_of(many))
+    began = time.process_time()
+    found = api.submission.verify(tmp_path, key=keys / "mine.pub")
+    assert not found["signed"]
+    assert time.process_time() - began < 20, "it took minutes"
+
+
 @pytest.mark.parametrize("data", [b"", b"\xff", b"\n", b"# packed {}\n", b"[" * 100_000])
 def test_what_is_no_manifest_at_all_is_refused(tree, data, capsys):
     (tree / NAME).write_bytes(data)
     assert verify(tree) == 1
     assert "[bad-manifest]" in capsys.readouterr().err
+
+
+def test_what_verify_would_refuse_is_not_packed():
+    """More files than an archive may have, and a path that is too long."""
+    fact = FileFact(1, 0, 0, 0)
+    long = "x" * 1100
+    tree = Tree(Folder("", folders={"open": Folder("open", files={long: fact})}))
+    assert contents_of(tree, ["open"]).unfit == ((f"open/{long}", "has a path of 1,105 characters"),)
+    many = Tree(
+        Folder("", folders={"open": Folder("open", files={str(number): fact for number in range(MOST_MEMBERS)})})
+    )
+    ((path, why),) = contents_of(many, ["open"]).unfit
+    assert (path, why) == ("", "has 200,000 files; 199,999 are the most that an archive may have")
 
 
 def archive(path, *members: tuple[tarfile.TarInfo, bytes]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -166,6 +167,8 @@ FAULTS = [
     ({"watts": {"run_1": 230.0}}, "power-ranging"),
     ({"spl": "nothing"}, "power-samples"),
     ({"spl": "Time,yesterday,Watts,1,,,,,,"}, "power-samples"),
+    ({"watts": {"run_1": "inf"}}, "power-samples"),
+    ({"watts": {"run_1": 1e308}}, "power-samples"),
     ({"client": {"phases": {"ranging": [], "testing": []}}}, "power-clocks"),
     ({"client": {"phases": 7}}, "power-clocks"),
 ]
@@ -185,6 +188,20 @@ def test_errors_after_a_warning_count_but_as_the_official_checker(tree):
     (told,) = [each for each in check(tree).findings if each.rule == "power-log"]
     assert told.message.startswith("tells of 2 faults")
     assert len(rows_of(check(tree, official=True), OFFLINE)) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ptd": [f"{at(1000)}: WARNING: Uncertainty {'1' * 200_000}"]},
+        changed_messages(1, reply=f"YokogawaWT310,{'version=' * 100_000}"),
+    ],
+)
+def test_a_line_without_end_is_looked_at_in_time(tree, changes):
+    add_power(tree, **changes)
+    began = time.monotonic()
+    check(tree)
+    assert time.monotonic() - began < 15, "the check is made in processes of its own"
 
 
 def test_clocks_that_are_apart_are_refused(tree):

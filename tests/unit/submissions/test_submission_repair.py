@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -177,6 +178,24 @@ def test_a_model_of_an_own_name_is_mapped_where_somebody_says_which_it_is(tree):
     assert [step["kind"] for step in done["steps"]] == ["map-model"]
     assert json.loads((tree / "open" / "Acme" / "model_mapping.json").read_text()) == {"mine": "llama2-70b-99"}
     assert rules(tree) == set()
+
+
+@pytest.mark.parametrize("there", [None, {}, {"old": "resnet"}])
+def test_several_models_of_one_submitter_are_mapped_in_one_go(tree, there):
+    """An empty mapping that is there is one, and of a file that changes three times the first state is kept."""
+    mapping = tree / "open" / "Acme" / "model_mapping.json"
+    if there is not None:
+        write(mapping, json.dumps(there))
+    names = ("mine", "mine2", "mine3")
+    for part in ("results/rack", "measurements/rack", "code"):
+        folder = tree / "open" / "Acme" / part
+        for name in names:
+            shutil.copytree(folder / "llama2-70b-99", folder / name)
+    done = repaired(tree, models=[f"{name}=llama2-70b-99" for name in names])
+    assert [step["kind"] for step in done["steps"]] == ["map-model"] * 3
+    assert json.loads(mapping.read_text()) == {**(there or {}), **dict.fromkeys(names, "llama2-70b-99")}
+    if there is not None:
+        assert json.loads((Path(done["kept"]) / "files/open/Acme/model_mapping.json").read_text()) == there
 
 
 MAPPINGS = [("mine", "bad-model"), ("a/b=resnet", "bad-model"), ("a=b", "unknown-round-model")]
