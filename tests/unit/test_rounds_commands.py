@@ -91,7 +91,7 @@ def test_what_has_to_be_run_of_a_model_in_a_round(called):
         "TOKENS_PER_SAMPLE from 265.005 to 323.895 (0.9 and 1.1 of 294.45)",
         "latency Server       99th percentile: first token 2000 ms, each later token 200 ms, whole sample 20000 ms",
         "latency Interactive  99th percentile: first token 450 ms, each later token 40 ms",
-        "at least 24576 loaded in a performance test, at least 24576 in Offline's one query",
+        "at least 24,576 loaded in a performance test, at least 24,576 in Offline's one query",
         "length               at least 600 s",
         "compliance           TEST06: ",
         "LoadGen              6.0.5 to 6.0.15, model `llama2-70b`, for Interactive `llama2-70b-interactive`",
