@@ -267,7 +267,7 @@ def test_a_store_of_a_newer_mlorch_is_neither_read_nor_written(put, store):
     assert state(store) == before
 
 
-IMPORTED = '{"version": 1, "imports": [{"source": "x", "kind": "tree", "sha256": "", %s}], "rows_file": ""}'
+IMPORTED = '{"version": 1, "imports": [{"rounds": [], "skipped": [], %s}], "rows_file": ""}'
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 1, "imports": [{}], "rows_file": "x"}',
@@ -275,8 +275,8 @@ IMPORTED = '{"version": 1, "imports": [{"source": "x", "kind": "tree", "sha256":
                                   '{"version": 1, "imports": [], "rows_file": "mine.parquet"}',
                                   '{"version": true, "imports": [], "rows_file": ""}',
                                   '{"version": 0, "imports": [], "rows_file": ""}',
-                                  IMPORTED % '"number": "1"', IMPORTED % '"source": 7',
-                                  IMPORTED % '"rounds": "v5.1"'])  # fmt: skip
+                                  IMPORTED % '"source": "x", "kind": "tree", "sha256": "", "number": "1"',
+                                  IMPORTED % '"source": 7, "kind": "tree", "sha256": ""'])  # fmt: skip
 def test_a_broken_store_is_told_and_not_overwritten(put, store, text):
     store.mkdir()
     (store / "store.json").write_text(text)
