@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from power_parts import NTP_PORT, power_server, time_server
+from power_servers import NTP_PORT, power_server, time_server
 
 from orchestrator.operations.context import Context
 from orchestrator.operations.plan_cache import Selection

@@ -272,6 +272,7 @@ def test_with_everything_else_the_division_that_is_named_decides(called, divisio
     status, out, err = called("image-fashion", "-t", "cpu", *words)
     assert status == 0, err
     assert [name.rpartition("-")[2] for name in names_of(out) if not name.endswith("-compl")] == names
+    assert ("image-fashion only stands for resnet, so" in err) == (division == "closed"), "hours would be for nothing"
 
 
 def test_with_everything_else_a_test_that_cannot_be_made_is_told_and_the_rest_is_planned(called):

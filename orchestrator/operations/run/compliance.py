@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
-from orchestrator.facts.compliance import CLOSED, MODE
+from orchestrator.facts.compliance import ASKING, CLOSED, MODE
 from orchestrator.plan.run.cells import asked_scenarios
 from orchestrator.plan.run.compliance import NOTHING, compliance_demand
 
@@ -56,7 +56,14 @@ def require_compliance(catalog: Catalog, request: RunRequest, what: Benchmark) -
 
 
 def say_what_is_left_out(request: RunRequest, planned: Sequence[PlannedBenchmark], talk: Talk) -> None:
-    """Of which scenarios the round asks for no compliance test, and which tests cannot be made with everything else."""
+    """What of a closed or network submission will not be there, before hours go into the rest of it."""
+    for one in planned if request.division in ASKING else ():
+        what = one.workload.benchmark
+        if what.stands_for and not what.official:
+            talk.warn(
+                f"{what.name} only stands for {what.stands_for}, so `mlorch submission build --division "
+                f"{request.division}` will not take it; the open division does"
+            )
     for demand in (one.workload.compliance for one in planned if request.wants_compliance):
         for text in demand.not_asked:
             talk.say(text)
