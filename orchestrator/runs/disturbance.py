@@ -7,7 +7,6 @@ the rest was for others. Nothing is asked of the container itself, and nothing i
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,21 +22,17 @@ from orchestrator.host.processor_use import (
     stalled_seconds,
     thermal_events,
 )
+from orchestrator.runs.sampled_window import SampledWindow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Any, Self
+    from typing import Any
 
-    from orchestrator.facts.runs import RunStep
     from orchestrator.host.processor_use import ControlGroup, CpuTimes
 
-EVERY_S = 1.0
 LEAST_S = 1.0
 """A shorter window says nothing: the kernel counts in hundredths of a second."""
 _LEAST_WORST_S = 0.5
-_JOIN_S = 5.0
-BEGINS, ENDS = ("test", "accuracy"), "done"
-"""Phases of the harness: docs/run-contract.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,58 +65,23 @@ class _Sums:
 
 
 @dataclass(slots=True, kw_only=True)
-class DisturbanceMeter:
-    """Watches the processors of one test while its block lasts; `event` hears of the harness's phases.
+class DisturbanceMeter(SampledWindow):
+    """Watches the processors of one test while its block lasts.
 
     ``containers`` gives the ids of the test's containers that exist now, ``other_runs`` who else has some of the
     given processors reserved. `found` has the figures afterwards.
     """
 
-    step: RunStep
     containers: Callable[[], Iterable[str]]
     other_runs: Callable[[Sequence[int]], tuple[Holder, ...]] = lambda _cpus: ()
     root: Path = Path("/")
-    every_s: float = EVERY_S
     _cpus: tuple[int, ...] = ()
     _siblings: tuple[int, ...] = ()
     _groups: dict[str, ControlGroup] = field(default_factory=dict)
     _sums: _Sums = field(default_factory=_Sums)
     _before: _Sample | None = None
-    _open: bool = False
     _load: list[float] = field(default_factory=list)
     _others: dict[str, Holder] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _wake: threading.Event = field(default_factory=threading.Event)
-    _ending: bool = False
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        asked = {cpu for container in self.step.containers for cpu in container.cpus}
-        self._cpus = tuple(sorted(asked or cpu_times(self.root)))
-        self._siblings = siblings_of(self._cpus, self.root)
-        self._thread = threading.Thread(target=self._watch, name="processors", daemon=True)
-        self._thread.start()
-        if self.step.external is not None:  # it does not say when it measures
-            self._begin()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-        self._ending = True
-        self._wake.set()
-        assert self._thread is not None
-        self._thread.join(_JOIN_S)
-
-    def event(self, event: Mapping[str, object]) -> None:
-        """A phase of the harness begins."""
-        if event.get("event") != "phase" or self.step.external is not None:
-            return
-        if event.get("name") in BEGINS:
-            self._begin()
-        elif event.get("name") == ENDS:
-            self._end()
-        else:
-            self._wake.set()  # its container runs: time to find its control group
 
     @property
     def began(self) -> bool:
@@ -160,39 +120,36 @@ class DisturbanceMeter:
 
     # -- the window --------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        with self._lock:
-            if not self._open and not self._load:
-                self._open = True
-                self._note_surroundings()
-                self._before = self._sample()
-        self._wake.set()
+    def _prepare(self) -> bool:
+        asked = {cpu for container in self.step.containers for cpu in container.cpus}
+        self._cpus = tuple(sorted(asked or cpu_times(self.root)))
+        self._siblings = siblings_of(self._cpus, self.root)
+        return True
 
-    def _end(self) -> None:
-        with self._lock:
-            if self._open:
-                self._open = False
-                self._add(self._sample())
-                self._note_surroundings()
+    def _at_begin(self) -> None:
+        self._note_surroundings()
+        self._before = self._sample()
+
+    def _at_end(self) -> None:
+        self._add(self._sample())
+        self._note_surroundings()
+
+    def _sampled_at(self) -> float | None:
+        return None if self._before is None else self._before.at
+
+    def _sample_again(self) -> None:
+        self._add(self._sample())
+
+    def _look_around(self) -> None:
+        """Find the containers while none is known, or one of them is gone."""
+        if self._stale or any(group.used_seconds() is None for group in self._groups.values()):
+            self._find_groups()
 
     def _note_surroundings(self) -> None:
         load = load_average(self.root)
         self._load += [] if load is None else [load]
         for holder in self.other_runs(tuple(cpu_times(self.root))):
             self._others[holder.session] = holder
-
-    def _watch(self) -> None:
-        """Until the end: find the containers while none is known, and sample once a second while the window is open."""
-        while not self._ending:
-            self._wake.wait(self.every_s)
-            self._wake.clear()
-            if self._ending:
-                return
-            if self._stale or any(group.used_seconds() is None for group in self._groups.values()):
-                self._find_groups()
-            with self._lock:
-                if self._open and (self._before is None or time.monotonic() - self._before.at >= self.every_s / 2):
-                    self._add(self._sample())
 
     @property
     def _stale(self) -> bool:

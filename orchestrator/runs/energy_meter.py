@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,29 +9,23 @@ from typing import TYPE_CHECKING
 
 from orchestrator.facts.energy import EnergySource, counted, informal_power, mean_watts
 from orchestrator.host.energy import RAPL, counters, gauges
-from orchestrator.runs.disturbance import BEGINS, ENDS
+from orchestrator.runs.sampled_window import SampledWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Self
+    from collections.abc import Callable
 
     from orchestrator.facts.energy import InformalPower
-    from orchestrator.facts.runs import RunStep
     from orchestrator.host.energy import Counter, Gauges
 
-EVERY_S = 1.0
 GAP_S = 3.0
 """Seconds without a sample that are told."""
-_JOIN_S = 10.0
 
 
 @dataclass(slots=True, kw_only=True)
-class EnergyMeter:
-    """Reads while its block lasts and the harness's test does; `event` hears of its phases, `found` has the figure."""
+class EnergyMeter(SampledWindow):
+    """Reads while its block lasts and the harness's test does; `found` has the figure."""
 
-    step: RunStep
     root: Path = Path("/")
-    every_s: float = EVERY_S
     find_gauges: Callable[..., tuple[tuple[Gauges, ...], str]] = gauges
     _counters: tuple[Counter, ...] = ()
     _gauges: tuple[Gauges, ...] = ()
@@ -40,39 +33,6 @@ class EnergyMeter:
     _at: list[float] = field(default_factory=list)
     _counts: dict[str, list[int]] = field(default_factory=dict)
     _watts: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _wake: threading.Event = field(default_factory=threading.Event)
-    _open: bool = False
-    _closed: bool = False
-    _ending: bool = False
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        self._counters, no_counters = counters(self.root)
-        self._gauges, no_gauges = self.find_gauges(self.step.device_injection.devices)
-        self._missing = tuple(filter(None, (no_counters, no_gauges)))
-        if self._counters or self._gauges:
-            self._thread = threading.Thread(target=self._watch, name="energy", daemon=True)
-            self._thread.start()
-        if self.step.external is not None:  # it does not say when it measures
-            self._begin()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-        self._ending = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(_JOIN_S)
-
-    def event(self, event: Mapping[str, object]) -> None:
-        """A phase of the harness begins."""
-        if event.get("event") != "phase" or self.step.external is not None:
-            return
-        if event.get("name") in BEGINS:
-            self._begin()
-        elif event.get("name") == ENDS:
-            self._end()
 
     def found(self, others: float | None) -> InformalPower:
         """The figure; ``others`` is the share of the test's processors that others used, None where nobody knows."""
@@ -87,26 +47,23 @@ class EnergyMeter:
 
     # -- the window --------------------------------------------------------------------------
 
-    def _begin(self) -> None:
-        with self._lock:
-            if not self._open and not self._closed:
-                self._open = True
-                self._sample()
-        self._wake.set()
+    def _prepare(self) -> bool:
+        self._counters, no_counters = counters(self.root)
+        self._gauges, no_gauges = self.find_gauges(self.step.device_injection.devices)
+        self._missing = tuple(filter(None, (no_counters, no_gauges)))
+        return bool(self._counters or self._gauges)
 
-    def _end(self) -> None:
-        with self._lock:
-            if self._open:
-                self._sample()
-                self._open, self._closed = False, True
+    def _at_begin(self) -> None:
+        self._sample()
 
-    def _watch(self) -> None:
-        while not self._ending:
-            self._wake.wait(self.every_s)
-            self._wake.clear()
-            with self._lock:
-                if self._open and self._at and time.monotonic() - self._at[-1] >= self.every_s / 2:
-                    self._sample()
+    def _at_end(self) -> None:
+        self._sample()
+
+    def _sampled_at(self) -> float | None:
+        return self._at[-1] if self._at else None
+
+    def _sample_again(self) -> None:
+        self._sample()
 
     def _sample(self) -> None:
         if not (self._counters or self._gauges):
