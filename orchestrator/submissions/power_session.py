@@ -17,7 +17,7 @@ from orchestrator.submissions.facts import (
 )
 from orchestrator.submissions.power import gather_power
 from orchestrator.submissions.reading import Reader
-from orchestrator.submissions.rules.power import SESSION_CHECKS
+from orchestrator.submissions.rules.power_session import SESSION_CHECKS
 from orchestrator.submissions.tree import list_tree
 
 if TYPE_CHECKING:
