@@ -134,8 +134,8 @@ class DisturbanceMeter(SampledWindow):
         self._add(self._sample())
         self._note_surroundings()
 
-    def _sampled_at(self) -> float | None:
-        return None if self._before is None else self._before.at
+    def _since_sample(self) -> float | None:
+        return None if self._before is None else time.monotonic() - self._before.at
 
     def _sample_again(self) -> None:
         self._add(self._sample())

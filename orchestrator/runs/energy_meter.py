@@ -59,8 +59,8 @@ class EnergyMeter(SampledWindow):
     def _at_end(self) -> None:
         self._sample()
 
-    def _sampled_at(self) -> float | None:
-        return self._at[-1] if self._at else None
+    def _since_sample(self) -> float | None:
+        return time.monotonic() - self._at[-1] if self._at else None
 
     def _sample_again(self) -> None:
         self._sample()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -74,8 +73,8 @@ class SampledWindow:
     def _at_end(self) -> None:
         """The window closes."""
 
-    def _sampled_at(self) -> float | None:
-        """When the last sample was, by the monotonic clock; None where there is none."""
+    def _since_sample(self) -> float | None:
+        """Seconds since the last sample; None where there is none."""
         return None
 
     def _sample_again(self) -> None:
@@ -107,6 +106,6 @@ class SampledWindow:
                 return
             self._look_around()
             with self._lock:
-                last = self._sampled_at()
-                if self._open and (last is None or time.monotonic() - last >= self.every_s / 2):
+                since = self._since_sample()
+                if self._open and (since is None or since >= self.every_s / 2):
                     self._sample_again()
